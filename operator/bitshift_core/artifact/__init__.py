@@ -1,0 +1,1 @@
+"""Artifact headers as bytes → tensors, architecture, digests; what a facts Job reports."""

@@ -1,0 +1,1 @@
+"""Statistics: paired gates before users, sequential tests while users see it."""

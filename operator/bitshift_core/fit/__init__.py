@@ -1,0 +1,1 @@
+"""How many bytes a release needs and which node has them."""

@@ -1,0 +1,1 @@
+"""One turn: all that is observed, the phase table, and the plan it returns."""

@@ -1,0 +1,1 @@
+"""Who moves next, and the overlay route that moves them."""

@@ -1,0 +1,1 @@
+"""Our hands in a cluster."""

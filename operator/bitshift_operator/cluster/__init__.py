@@ -1,0 +1,1 @@
+"""The only I/O of the operator: the API server, the data plane, the relay."""

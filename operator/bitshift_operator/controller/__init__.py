@@ -1,0 +1,1 @@
+"""What wakes the operator, and the four steps of one turn."""

@@ -1,0 +1,1 @@
+"""Builds manifests; one module per kind; pure."""
