@@ -5,8 +5,18 @@ Here: names and paths. Not here: their content (`resources`), calls (`cluster.cl
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
+
+
+class Key(NamedTuple):
+    """Which object of a kind is meant; of a QuantizedModel unless said otherwise."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -77,3 +87,9 @@ KINDS: Mapping[tuple[str, str], Kind] = {
 def kind_of(manifest: Mapping[str, Any]) -> Kind:
     """Return the kind that a manifest names; one we do not know is a mistake of ours, so it crashes."""
     return KINDS[manifest["apiVersion"], manifest["kind"]]
+
+
+def key_of(manifest: Mapping[str, Any]) -> Key:
+    """Return which object a manifest is."""
+    metadata = manifest["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
