@@ -13,7 +13,7 @@ from ..api.base import ApiObject
 MAX_REPORT_BYTES = 3_500
 """A termination message holds 4096 bytes; the rest is for whoever wraps it."""
 
-GateName = Literal["compatibility", "quality", "load"]
+GateName = Literal["start", "compatibility", "quality", "load"]
 Count = Annotated[int, Field(ge=0)]
 
 

@@ -40,6 +40,11 @@ def edge_index(milliseconds: float) -> int:
     return min(LAST_EDGE, math.ceil(math.log(milliseconds) / math.log(EDGE_RATIO) - 1e-9))
 
 
+def edges_apart(ratio: float) -> int:
+    """Return by how many bins a latency moves when it grows by a ratio, so that no bin ever has to be divided."""
+    return round(math.log(ratio) / math.log(EDGE_RATIO))
+
+
 class Row(ApiObject):
     """The requests of one arm and tenant that started in one second, once their outcome for the stage is known."""
 

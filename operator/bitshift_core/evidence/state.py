@@ -6,19 +6,27 @@ Here: the policy and the state, small enough for one ConfigMap. Not here: how it
 import math
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from ..api.base import ApiObject
 from ..api.v1alpha1 import LiveEvidence
 
-Numbers = tuple[float, ...]
+Wealth = Annotated[float, PlainSerializer(lambda value: float(f"{value:.6g}"))]
+"""Six digits are kept: the state of 64 tenants must fit a ConfigMap many times over."""
+Numbers = tuple[Wealth, ...]
 
 MAX_TENANTS = 64
 """Tenants judged singly; the others share one stratum."""
 MAX_SEEN = 512
 """Tenants whose requests are counted, to know the largest ones."""
 
+AT_ONCE = 0.9
+"""The part of a step's wealth that bets from its first request; the rest restarts the test at every later interval."""
 QUANTILES = (0.50, 0.90, 0.95, 0.99)
+NO_CONTROL_SECONDS = 30
+"""So long without a stable request in a stratum, and its candidate is judged by stable's past."""
+PENDING_SECONDS = 300
+"""So long may stable requests wait for a candidate's; later they are no longer concurrent."""
 METRIC_WEIGHTS = {"errors": 0.4, "answers": 0.3, "ttft": 0.2, "itl": 0.1}
 """How the error rate is shared out: by weights that sum to 1, since a mean of e-values is an e-value."""
 
@@ -64,8 +72,16 @@ class LivePolicy(ApiObject):
 
     @property
     def cap(self) -> float:
-        """The largest factor by which one interval may multiply soft evidence."""
-        return math.exp(math.log(self.threshold) / self.cap_intervals)
+        """The largest factor by which one interval may multiply soft evidence: errors alone need `cap_intervals`."""
+        bet = max(METRIC_WEIGHTS.values()) * (1 - self.hard_share) * AT_ONCE * self.step_wealth(1)
+        return math.exp(math.log(self.threshold / bet) / self.cap_intervals)
+
+    def step_wealth(self, number: int) -> float:
+        """Return the share of wealth that a step's tests start with; the first has most, since most harm shows at once.
+
+        Shares are 1/n of a harmonic sum over the planned steps; one beyond the plan adds its share to the error rate.
+        """
+        return 1 / (number * sum(1 / n for n in range(1, self.steps + 1)))
 
 
 class Statistic(ApiObject):
@@ -73,8 +89,8 @@ class Statistic(ApiObject):
 
     soft: Numbers = ()
     """Wealth of each bet against "not worse by more than the margin"."""
-    soft_start: float = 0
-    """Their sum when the interval began."""
+    soft_start: Wealth = 0
+    """Their sum when the interval began: the cap counts from there."""
     hard: Numbers = ()
     promote: Numbers = ()
     """Wealth of each bet against "worse by at least the promotion margin"; only pooled."""
@@ -95,11 +111,13 @@ class Stratum(ApiObject):
     """The second in which the stage's open block began."""
     control_seen: int = 0
     """The last second with a stable request, or the stratum's first one."""
+    requests: int = 0
     candidate_requests: int = 0
+    """Of the whole rollout, as `requests` is; what follows is of this step."""
     historical_requests: int = 0
-    """Candidate requests of this step that were judged by stable's past."""
+    """Candidate requests that were judged by stable's past."""
     kinds: dict[str, int] = Field(default_factory=dict)
-    """The candidate's bad outcomes of this step by kind."""
+    """The candidate's bad outcomes."""
 
 
 class LiveState(ApiObject):
