@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 RESERVED = frozenset({"~other"})
 """What the relay calls the tenants that it no longer counts singly."""
 
-USABLE = re.compile(r"[A-Za-z0-9._~:@/+=|#-](?:[A-Za-z0-9._~:@/+=|#, -]{0,126}[A-Za-z0-9._~:@/+=|#-])?")
-"""Anybody can send a header, and gateways paste its value into rules of their own syntax: quotes and the like stay out."""
+VISIBLE = r"A-Za-z0-9._~:@/+=|#%&!*()-"
+USABLE = re.compile(f"[{VISIBLE}](?:[{VISIBLE} ]{{0,126}}[{VISIBLE}])?")
+"""Anybody can send a header, and gateways paste values into rules of their own syntax: quotes and the like stay out."""
 
 
 def usable(tenant: str) -> bool:
