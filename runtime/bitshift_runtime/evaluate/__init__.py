@@ -1,0 +1,1 @@
+"""The Job that asks candidate and parent the same questions and delivers a gate's verdict."""
