@@ -1,0 +1,104 @@
+"""What is known of an artifact once its headers were read: the only thing that later decisions see of it.
+
+Here: the shape of the facts, small enough for a ConfigMap. Not here: reading them (`gguf`, `checkpoint`).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ..api.base import ApiObject
+from .errors import malformed
+
+MAX_FILES = 256
+MAX_NOTES = 16
+
+AttentionKind = Literal["full", "sliding", "mla", "linear"]
+TensorRole = Literal["embedding", "output", "block", "other", "draft"]
+Count = Annotated[int, Field(ge=0)]
+Digest = Annotated[str, Field(max_length=71, pattern=r"^(sha256:[0-9a-f]{64})?$")]
+
+
+class FileFact(ApiObject):
+    """One file that holds weights; `sha256` is empty where the bytes were not all read."""
+
+    name: Annotated[str, Field(min_length=1, max_length=96)]
+    size_bytes: Count
+    sha256: Digest = ""
+
+
+class LayerGroup(ApiObject):
+    """Layers whose cache has one shape; never a list of each layer."""
+
+    kind: AttentionKind
+    layers: Annotated[int, Field(ge=1)]
+    kv_heads: Count = 0
+    key_dim: Count = 0
+    """Elements of one head's key; for `mla` the latent and its rotary part, which is all that vLLM keeps."""
+    value_dim: Count = 0
+    """Elements of one head's value; for `mla` the latent again, which some engines keep a second time."""
+    window_tokens: Count = 0
+    state_bytes: Count = 0
+    """Bytes that one sequence keeps in each `linear` layer, however long it is."""
+
+
+class TensorGroup(ApiObject):
+    """Tensors of one role and one stored type.
+
+    `block` is split under tensor parallelism; `other` (norms, routers, towers) is replicated; `draft` is loaded only
+    for speculative decoding.
+    """
+
+    role: TensorRole
+    dtype: Annotated[str, Field(max_length=16)]
+    count: Count
+    elements: Count
+    bytes: Count
+
+
+class ArtifactFacts(ApiObject):
+    """An artifact's identity, architecture and grouped tensors."""
+
+    format: Literal["gguf", "safetensors"]
+    architecture: Annotated[str, Field(min_length=1, max_length=64)]
+    scheme: Annotated[str, Field(min_length=1, max_length=64)]
+    """`F16`, `Q4_K_M`, `awq`, `gptq`, `fp8`, `compressed-tensors/w4a16`, `modelopt/nvfp4`, … and `BF16` for none."""
+    files: Annotated[tuple[FileFact, ...], Field(min_length=1, max_length=MAX_FILES)]
+    weights_digest: Digest = ""
+    """SHA-256 of the one file, else of the manifest of all; empty where bytes were not all read."""
+    tokenizer_digest: Digest = ""
+    chat_template_digest: Digest = ""
+    """Of the template's text, so that the two formats of one model compare equal."""
+    context_tokens: Count
+    """The longest context that the model was trained for; 0 where the artifact does not say."""
+    layers: Annotated[int, Field(ge=1)]
+    hidden_size: Annotated[int, Field(ge=1)]
+    intermediate_size: Count = 0
+    """Width of the MLP that one token passes, over all experts it is sent to; 0 where unknown."""
+    attention_heads: Count = 0
+    vocab_size: Annotated[int, Field(ge=1)]
+    kv_cache_dtype: Annotated[str, Field(max_length=16)] = ""
+    """What the checkpoint itself asks the KV cache to be, where it does."""
+    attention: Annotated[tuple[LayerGroup, ...], Field(max_length=64)] = ()
+    tensors: Annotated[tuple[TensorGroup, ...], Field(max_length=128)] = ()
+    notes: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=MAX_NOTES)] = ()
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of all tensors that are loaded without speculative decoding."""
+        return sum(group.bytes for group in self.tensors if group.role != "draft")
+
+    @property
+    def ties_output_to_embedding(self) -> bool:
+        """Return whether one matrix serves as embedding and output."""
+        return not any(group.role == "output" for group in self.tensors)
+
+
+def believed(**fields: Any) -> ArtifactFacts:
+    """Return the facts, or refuse what no model has: an empty name, a letter that is none, a count out of bounds."""
+    try:
+        return ArtifactFacts(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise malformed(f"The artifact's `{where}` cannot be believed: {first['msg'][:120]}.") from None
