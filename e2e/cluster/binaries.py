@@ -1,0 +1,163 @@
+"""Kubernetes, etcd, CoreDNS and Helm, built from Go modules alone; a stamp beside each says what it was built from."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from e2e.cluster import packages
+from e2e.cluster.commands import ClusterError, retried, run, step
+from e2e.cluster.settings import (
+    COREDNS_VERSION,
+    ETCD_VERSION,
+    GATEWAY_API_VERSION,
+    HELM_VERSION,
+    KUBERNETES_VERSION,
+    OLDEST_GO,
+    PROMETHEUS_VERSION,
+    Paths,
+)
+
+# Kubernetes' own module names these at v0.0.0: every one must be replaced by the release that belongs to it.
+STAGING = (
+    "api", "apiextensions-apiserver", "apimachinery", "apiserver", "cli-runtime", "client-go", "cloud-provider",
+    "cluster-bootstrap", "code-generator", "component-base", "component-helpers", "controller-manager", "cri-api",
+    "cri-client", "csi-translation-lib", "dynamic-resource-allocation", "endpointslice", "externaljwt", "kms",
+    "kube-aggregator", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet", "metrics",
+    "mount-utils", "pod-security-admission", "sample-apiserver", "sample-cli-plugin", "sample-controller",
+)  # fmt: skip
+GO_LANGUAGE = "{}.{}.0".format(*OLDEST_GO)
+KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
+
+
+@dataclass(frozen=True)
+class Build:
+    """One Go module of ours that names what it wants as tools; it yields one or more programs."""
+
+    name: str
+    programs: tuple[str, ...]
+    module: str
+    hint: str
+    flags: str = "-s -w"
+    tags: str = ""
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def stamp(self) -> str:
+        """All that decides what comes out."""
+        return f"{self.module}\n{self.flags}\n{self.tags}\n"
+
+
+def kubernetes() -> Build:
+    """Return the build of the control plane, the node's programs and etcd: one link of one module graph."""
+    staging = "0." + KUBERNETES_VERSION.split(".", 1)[1]
+    tools = [f"k8s.io/kubernetes/cmd/{program}" for program in KUBERNETES_PROGRAMS]
+    module = gomod(
+        tools=[*tools, "go.etcd.io/etcd/server/v3"],
+        requires=[f"k8s.io/kubernetes v{KUBERNETES_VERSION}", f"go.etcd.io/etcd/server/v3 v{ETCD_VERSION}"],
+        replaces=[f"k8s.io/{name} => k8s.io/{name} v{staging}" for name in STAGING],
+    )
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    version = "k8s.io/component-base/version"  # without these, helm and kubectl take the server for v0.0.0
+    flags = (
+        f"-s -w -X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major}"
+        f" -X {version}.gitMinor={minor} -X k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES_VERSION}"
+    )
+    hint = "first time: about 4 minutes"
+    return Build("kubernetes", (*KUBERNETES_PROGRAMS, "etcd"), module, hint, flags, renamed={"server": "etcd"})
+
+
+def coredns() -> Build:
+    """Return the build of the cluster's name server."""
+    package = "github.com/coredns/coredns"
+    module = gomod(tools=[package], requires=[f"{package} v{COREDNS_VERSION}"])
+    return Build("coredns", ("coredns",), module, "first time: about 2 minutes")
+
+
+def helm() -> Build:
+    """Return the build of Helm."""
+    module = gomod(tools=["helm.sh/helm/v3/cmd/helm"], requires=[f"helm.sh/helm/v3 v{HELM_VERSION}"])
+    return Build("helm", ("helm",), module, "first time: about 2 minutes")
+
+
+def prometheus() -> Build:
+    """Return the build of Prometheus with one way of discovery: the other twenty would triple it."""
+    package = "github.com/prometheus/prometheus"
+    module = gomod(tools=[f"{package}/cmd/prometheus"], requires=[f"{package} v{PROMETHEUS_VERSION}"])
+    hint, tags = "first time: about 3 minutes", "remove_all_sd,enable_kubernetes_sd"
+    return Build("prometheus", ("prometheus",), module, hint, tags=tags)
+
+
+def gomod(*, tools: list[str], requires: list[str], replaces: list[str] | None = None) -> str:
+    """Return a module file; Go completes it, so that its list of indirect modules need not be kept here."""
+    lines = ["module cluster", "", f"go {GO_LANGUAGE}", ""]
+    lines += [f"tool {tool}" for tool in tools] + [f"require {each}" for each in requires]
+    return "\n".join([*lines, *(f"replace {each}" for each in replaces or ())]) + "\n"
+
+
+def builds() -> tuple[Build, ...]:
+    """Return all builds, the longest first."""
+    return (kubernetes(), prometheus(), coredns(), helm())
+
+
+def build_all(paths: Paths) -> None:
+    """Build what is missing or was built from something else."""
+    paths.bin.mkdir(parents=True, exist_ok=True)
+    for build in builds():
+        if not is_built(build, paths):
+            with step(f"build {build.name}", build.hint):
+                compile_programs(build, paths)
+    if not paths.crds.exists():
+        with step("fetch the Gateway API's resource definitions"):
+            copy_crds(paths)
+
+
+def is_built(build: Build, paths: Paths) -> bool:
+    """Return whether all programs are there and were built from this very module file."""
+    stamp = paths.bin / f".{build.name}.version"
+    there = all((paths.bin / program).exists() for program in build.programs)
+    return there and stamp.exists() and stamp.read_text() == build.stamp
+
+
+def compile_programs(build: Build, paths: Paths) -> None:
+    """Build into a folder beside the real one and move: a build that dies half-way leaves nothing that looks whole."""
+    log = paths.log / f"build-{build.name}.log"
+    with tempfile.TemporaryDirectory(dir=paths.cache) as folder:
+        work, out = Path(folder), Path(folder) / "out"
+        out.mkdir()
+        (work / "go.mod").write_text(build.module)
+        how = ("-mod=mod", "-trimpath", f"-tags={build.tags}", "-ldflags", build.flags)
+        command = (packages.go(paths), "build", *how, "-o", out, "tool")
+        retried(3, lambda: run(*command, cwd=work, log=log, env={"CGO_ENABLED": "0"}, timeout_seconds=3600))
+        for made in out.iterdir():
+            made.replace(paths.bin / build.renamed.get(made.name, made.name))
+    (paths.bin / f".{build.name}.version").write_text(build.stamp)
+
+
+def copy_crds(paths: Paths) -> None:
+    """Take the standard channel's definitions out of the module cache: they are not Go code, so nothing builds them."""
+    module = f"sigs.k8s.io/gateway-api@v{GATEWAY_API_VERSION}"
+    log = paths.log / "build-gateway-api.log"
+    with tempfile.TemporaryDirectory(dir=paths.cache) as folder:
+        (Path(folder) / "go.mod").write_text(gomod(tools=[], requires=[]))
+        go = packages.go(paths)
+        modules = Path(run(go, "env", "GOMODCACHE", cwd=Path(folder)).strip())
+        definitions = modules / module / "config" / "crd" / "standard"
+
+        def download() -> None:
+            """An older Go fetches and checks the module, then refuses to use it: what was fetched is all we need."""
+            try:
+                run(go, "mod", "download", module, cwd=Path(folder), log=log)
+            except ClusterError:
+                if not definitions.exists():
+                    raise
+
+        retried(3, download)
+        fresh = Path(folder) / "crds"
+        fresh.mkdir()
+        for definition in definitions.glob("*.yaml"):
+            shutil.copyfile(definition, fresh / definition.name)
+        paths.crds.parent.mkdir(parents=True, exist_ok=True)
+        fresh.replace(paths.crds)

@@ -1,0 +1,142 @@
+"""One real Kubernetes on this machine: what the command line, the tests and the demo all use."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.cluster import (
+    addons,
+    binaries,
+    builder,
+    cleanup,
+    control_plane,
+    images,
+    node,
+    packages,
+    pki,
+    preflight,
+    processes,
+)
+from e2e.cluster.commands import ClusterError, run, step
+from e2e.cluster.settings import GATEWAY_PORT, NODE, NODE_ADDRESS, PROMETHEUS_NODE_PORT, Paths
+
+
+class Cluster:
+    """A one-node cluster with a gateway, Prometheus and images; there is one for each state folder."""
+
+    node = NODE
+    gateway_url = f"http://127.0.0.1:{GATEWAY_PORT}"
+    gateway_url_for_pods = f"http://{NODE_ADDRESS}:{GATEWAY_PORT}"
+    prometheus_url = f"http://{NODE_ADDRESS}:{PROMETHEUS_NODE_PORT}"
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self.paths = paths or Paths.from_environment()
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's way in."""
+        return self.paths.kubeconfig
+
+    def up(self, *, project_images: bool = True) -> None:
+        """Install, build and start what is not there yet; return once pods can run and routes are taken."""
+        preflight.check_machine(self.paths)
+        with self.alone():
+            self.install()
+            self.start()
+            if project_images:
+                self.load_project_images()
+
+    def install(self) -> None:
+        """Bring the machine to where a cluster can start: packages, binaries, images; nothing of it runs yet."""
+        packages.install(self.paths)
+        binaries.build_all(self.paths)
+        images.build_base_images(self.paths)
+
+    def start(self) -> None:
+        """Start what does not run; what runs already is left alone."""
+        preflight.clear_leftovers(self.paths)
+        preflight.check_ports(self.paths)
+        cleanup.ACTIVE.write_text(str(self.paths.state))
+        pki.issue_all(self.paths)
+        node.prepare_addresses()
+        with step("start containerd"):
+            node.start_containerd(self.paths)
+        images.import_all(self.paths, images.build_base_images(self.paths))
+        with step("start etcd, the API server, controllers and scheduler"):
+            control_plane.start(self.paths)
+        with step("start kubelet and kube-proxy, wait for the node"):
+            node.start(self.paths)
+        with step("install CoreDNS, Traefik and Prometheus"):
+            addons.install(self.paths)
+        with step("wait until they answer and the gateway takes routes"):
+            addons.wait(self.paths)
+
+    def down(self, *, purge: bool = False) -> None:
+        """End everything that was started here; `purge` also forgets the images that the node holds."""
+        with self.alone(), step("end the cluster"):
+            cleanup.down(self.paths, purge=purge)
+
+    def load_project_images(self) -> None:
+        """Build the operator's and the runtime's images from the working tree and bring them to the node."""
+        images.import_all(self.paths, images.build_project_images(self.paths))
+
+    def load_image(self, archive: Path) -> str:
+        """Bring an OCI archive to the node and return the name that pods must use."""
+        images.import_all(self.paths, [archive])
+        return builder.name_in(archive)
+
+    def build_image(self, name: str, context: Path, dockerfile: Path, *, base: str = images.BASE_PYTHON) -> None:
+        """Build an image for a test, on the project's Python base, and bring it to the node."""
+        archive = self.paths.images / "tests" / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
+        builder.build(self.paths, name, context, dockerfile, archive, base=base)
+        run("ctr", "-a", self.paths.containerd_socket, "-n", "k8s.io", "images", "import", archive)
+
+    def kubectl(self, *args: str, stdin: str | None = None, timeout_seconds: float = 300) -> str:
+        """Return what kubectl printed, asked with the administrator's rights."""
+        return run(*addons.kubectl(self.paths), *args, stdin=stdin, timeout_seconds=timeout_seconds)
+
+    def apply(self, *manifests: dict[str, Any] | str) -> str:
+        """Apply manifests, given as objects or as YAML."""
+        texts = [each if isinstance(each, str) else yaml.safe_dump(each) for each in manifests]
+        return self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin="\n---\n".join(texts))
+
+    def get(self, *args: str) -> Any:
+        """Return an object or a list as the API server tells it."""
+        return json.loads(self.kubectl("get", *args, "-o", "json"))
+
+    def helm(self, *args: str | Path, timeout_seconds: float = 600) -> str:
+        """Return what Helm printed, asked with the administrator's rights."""
+        environment = {"KUBECONFIG": str(self.kubeconfig)}
+        return run(self.paths.bin / "helm", *args, env=environment, timeout_seconds=timeout_seconds)
+
+    def is_up(self) -> bool:
+        """Return whether all processes run and the API server is ready."""
+        recorded = processes.read(self.paths)
+        return bool(recorded) and all(each.is_alive for each in recorded.values()) and control_plane.answers(self.paths)
+
+    def describe(self) -> str:
+        """Return what runs, for a person."""
+        lines = [f"state       {self.paths.state}", f"kubeconfig  {self.kubeconfig}", f"binaries    {self.paths.bin}"]
+        lines += [f"gateway     {self.gateway_url} (pods: {self.gateway_url_for_pods})"]
+        lines += [f"prometheus  {self.prometheus_url}", "", control_plane.explain(self.paths) or "nothing was started"]
+        if self.is_up():
+            lines += ["", self.kubectl("get", "nodes,pods", "-A", "-o", "wide")]
+        return "\n".join(lines)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let one `up` or `down` work at a time."""
+        self.paths.log.mkdir(parents=True, exist_ok=True)
+        with (self.paths.state / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ClusterError(f"Another `up` or `down` works in {self.paths.state}; wait for it.") from error
+            yield
