@@ -59,7 +59,7 @@ BY_STATUS: Mapping[int, type[ApiError]] = {
 
 def error_from(status: int, answer: Mapping[str, Any]) -> ApiError:
     """Return the error that an answer of the API server (a `Status` object) means."""
-    reason, message = str(answer.get("reason", "")), str(answer.get("message", "no message"))
+    reason, message = str(answer.get("reason", "")), str(answer.get("message", "no message")).strip()
     error = AlreadyExists if reason == "AlreadyExists" else BY_STATUS.get(status)
     if error is None:
         error = Unreachable if status >= 500 else ApiError

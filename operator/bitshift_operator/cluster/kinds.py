@@ -46,7 +46,7 @@ class Kind:
 QUANTIZED_MODEL = Kind("bitshift.dev/v1alpha1", "QuantizedModel", "quantizedmodels")
 MODEL_REVISION = Kind("bitshift.dev/v1alpha1", "ModelRevision", "modelrevisions")
 EVAL_SUITE = Kind("bitshift.dev/v1alpha1", "EvalSuite", "evalsuites")
-RUNTIME_PROFILE = Kind("bitshift.dev/v1alpha1", "RuntimeProfile", "runtimeprofiles")
+RUNTIME_PROFILE = Kind("bitshift.dev/v1alpha1", "RuntimeProfile", "runtimeprofiles", namespaced=False)
 
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
 REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")

@@ -1,7 +1,7 @@
 """Caches of what the cluster holds, kept up to date by list-and-watch.
 
 Here: one cache for each kind, the loop that feeds it, and who is told of a change. Not here: what is cached
-(`controller.world`), what is done about a change (`controller.queue`).
+(`cluster.caches`), what is done about a change (`controller.queue`).
 
 The official client's `kubernetes.informer` was looked at first and not taken: it runs a thread for each kind over typed
 models, keeps whole objects, and cannot say whose object one is. kopf's index keeps objects that were deleted during a
@@ -10,17 +10,19 @@ relist. Here a relist replaces what was known, and only projections are kept.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from bitshift_core.rollout import names
+
 from .client import Kube, Manifest
 from .errors import ApiError, Gone, NotFound
 from .kinds import Key, Kind, key_of
 
-MODEL_LABEL = "bitshift.dev/model"
 WATCH_SECONDS = 300
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 30.0
 ABSENT_KIND_PAUSE_SECONDS = 30.0
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 def labelled_owners(manifest: Manifest) -> tuple[Key, ...]:
     """Return the QuantizedModel that an object of ours belongs to, as its label says."""
     metadata = manifest["metadata"]
-    model = (metadata.get("labels") or {}).get(MODEL_LABEL)
+    model = (metadata.get("labels") or {}).get(names.MODEL)
     return (Key(metadata.get("namespace", ""), model),) if model else ()
 
 
@@ -137,14 +139,15 @@ class Reflector:
         """An `optional` kind may be absent from the cluster (Gateway API, say): its cache is empty then."""
         self.kind, self.cache, self.namespace = kind, cache, namespace
         self.synced = asyncio.Event()
-        self.last_heard_at = clock()
-        """When the API server last answered or spoke to this watch."""
+        self.last_heard_at = math.inf
+        """When the API server last answered or spoke to this watch; never stale before it runs."""
         self._kube, self._selector, self._optional, self._clock = kube, label_selector, optional, clock
         self._version = ""
         self._pause_seconds = FIRST_PAUSE_SECONDS
 
     async def run(self) -> None:
         """List, watch, and begin again for ever; ends only by cancellation."""
+        self._heard()
         while True:
             try:
                 if not self._version:

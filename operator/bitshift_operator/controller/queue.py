@@ -69,6 +69,11 @@ class WorkQueue:
         """Keys that become ready at a time to come."""
         return len(self._due)
 
+    @property
+    def running(self) -> int:
+        """Turns that go on right now."""
+        return len(self._running)
+
     def oldest_wait_seconds(self) -> float:
         """Return for how long the key that waits longest has been ready: what grows when workers hang."""
         free = [

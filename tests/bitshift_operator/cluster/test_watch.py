@@ -1,16 +1,17 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from bitshift_core.rollout import names as labels
 from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.kinds import CONFIG_MAP, HTTP_ROUTE, NODE, Key
-from bitshift_operator.cluster.watch import MODEL_LABEL, Cache, Reflector, slim
+from bitshift_operator.cluster.watch import Cache, Reflector, slim
 from tests.fake_api import FakeApi
 from tests.fake_store import Refused
 
 
 def a_map(name, owner="chat", **data):
     manifest = CONFIG_MAP.new("ns", name, data=data)
-    manifest["metadata"]["labels"] = {MODEL_LABEL: owner}
+    manifest["metadata"]["labels"] = {labels.MODEL: owner}
     return manifest
 
 
