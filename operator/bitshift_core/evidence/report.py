@@ -31,6 +31,8 @@ class SuiteReport(ApiObject):
     name: str
     scorer: str = ""
     verdict: Verdict
+    informative: bool = True
+    """False where the parent itself is below the suite's floor: it can refuse nothing and pass nothing."""
     items: Count = 0
     parent_passed: Count = 0
     candidate_passed: Count = 0
