@@ -1,0 +1,112 @@
+"""Memory constants of engines by version: which band applies, and whether the version is one we know.
+
+Here: the shape of `engines.yaml` and the choice. Not here: reading the file (it is data of this package, parsed by who
+does I/O), using the numbers (`overhead`, `sums`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ..api.base import ApiObject
+from .units import MIB
+
+_RELEASE = re.compile(r"(?:^|[^\d.])v?(\d{1,6}(?:\.\d{1,6}){1,3})")
+_BUILD = re.compile(r"(?:^|-)b?(\d{3,6})$")
+
+
+class Band(ApiObject):
+    """What every engine's band has: where it starts, how far to trust it, and who says so."""
+
+    first_version: Annotated[str, Field(alias="from", pattern=r"^\d+(\.\d+)*$")]
+    margin_percent: Annotated[int, Field(ge=0, le=100)]
+    margin_mib: Annotated[int, Field(ge=0)]
+    unknown_margin_percent: Annotated[int, Field(ge=0, le=100)]
+    unknown_margin_mib: Annotated[int, Field(ge=0)]
+    source: Annotated[str, Field(min_length=10)]
+
+    def margin_bytes(self, sum_bytes: int, *, is_known: bool) -> int:
+        """Return what is kept free on top of a sum, more where the version is not known."""
+        percent = self.margin_percent if is_known else self.unknown_margin_percent
+        return sum_bytes * percent // 100 + (self.margin_mib if is_known else self.unknown_margin_mib) * MIB
+
+
+class VllmBand(Band):
+    """vLLM's overheads; see `overhead` for the formulas."""
+
+    sampler_bytes_per_logit: Annotated[float, Field(gt=0)]
+    sampler_base_mib: int
+    non_torch_mib: int
+    non_torch_parallel_mib: int
+    graph_mib_per_size: int
+    graphs_inside_budget: bool
+    """Whether CUDA graphs are part of the memory budget, or captured out of what it leaves free."""
+    weights_extra_mib: int
+    host_process_mib: int = 2_560
+    """What the process takes of a host without GPUs; not measured yet."""
+    memory_utilization_percent: Annotated[int, Field(ge=1, le=100)] = 90
+    block_tokens: int = 16
+
+
+class LlamaCppBand(Band):
+    """llama.cpp's overheads; see `overhead` for the formulas."""
+
+    output_rows_per_batch: int
+    """Rows of logits that the compute buffer reserves; 0 where one for each sequence is enough."""
+    attention_is_materialised: bool
+    process_mib: int
+    process_bytes_per_token: int
+    """The tokenizer's tables, for each entry of the vocabulary."""
+    batch_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The band that applies, and a sentence where the choice was a guess."""
+
+    band: VllmBand | LlamaCppBand
+    is_known: bool
+    caveat: str = ""
+
+
+@dataclass(frozen=True)
+class EngineConstants:
+    """All bands, each engine's in order of version."""
+
+    vllm: tuple[VllmBand, ...]
+    llamacpp: tuple[LlamaCppBand, ...]
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Sequence[Mapping[str, Any]]]) -> "EngineConstants":
+        """Return the constants of a parsed `engines.yaml`."""
+        vllm = sorted(map(VllmBand.model_validate, values["vllm"]), key=_first_version)
+        llamacpp = sorted(map(LlamaCppBand.model_validate, values["llamacpp"]), key=_first_version)
+        return cls(tuple(vllm), tuple(llamacpp))
+
+    def choose(self, runtime: str, version: str) -> Chosen:
+        """Return the newest band that is not newer than the version; the newest of all where it cannot be told."""
+        bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...]
+        bands = self.llamacpp if runtime == "llamacpp" else self.vllm
+        if runtime not in ("vllm", "llamacpp"):
+            return Chosen(
+                bands[-1], False, f"No constants were measured for {runtime}: vLLM's are used with a wide margin."
+            )
+        parsed = version_of(runtime, version)
+        if not parsed:
+            return Chosen(
+                bands[-1], False, f"The version of {runtime} cannot be told from {version!r}: the margin is wide."
+            )
+        return Chosen([band for band in bands if _first_version(band) <= parsed][-1], True)
+
+
+def version_of(runtime: str, tag: str) -> tuple[int, ...]:
+    """Return the numbers of vLLM's `v0.10.1.dev3` or llama.cpp's build `server-b4719`; empty for `latest` and digests."""
+    found = (_BUILD if runtime == "llamacpp" else _RELEASE).search("" if ":" in tag else tag.strip())
+    return tuple(map(int, found[1].split("."))) if found else ()
+
+
+def _first_version(band: Band) -> tuple[int, ...]:
+    return tuple(map(int, band.first_version.split(".")))

@@ -1,0 +1,28 @@
+"""What one replica of a release has to hold, as asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..artifact.facts import ArtifactFacts
+
+
+@dataclass(frozen=True)
+class Need:
+    """An artifact, an engine, and the serving needs that the replicas must meet at once."""
+
+    facts: ArtifactFacts
+    runtime: str
+    engine_version: str
+    context_tokens: int
+    concurrent_sequences: int
+    gpus_per_replica: int
+    """0 serves on CPU and sizes against the node's memory."""
+    kv_cache_dtype: str = "auto"
+    replicas: int = 1
+    cpu_millis: int = 0
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, str], ...] = ()
+    memory_utilization_percent: int = 0
+    """vLLM's `--gpu-memory-utilization` where it is set; 0 takes the engine's default."""
+    batched_tokens: int = 0
+    """vLLM's `--max-num-batched-tokens` where it is set; 0 takes the engine's default for the GPU."""
