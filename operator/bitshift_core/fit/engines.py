@@ -91,19 +91,15 @@ class EngineConstants:
         bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...]
         bands = self.llamacpp if runtime == "llamacpp" else self.vllm
         if runtime not in ("vllm", "llamacpp"):
-            return Chosen(
-                bands[-1], False, f"No constants were measured for {runtime}: vLLM's are used with a wide margin."
-            )
+            return Chosen(bands[-1], False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
         parsed = version_of(runtime, version)
         if not parsed:
-            return Chosen(
-                bands[-1], False, f"The version of {runtime} cannot be told from {version!r}: the margin is wide."
-            )
+            return Chosen(bands[-1], False, f"{version!r} tells no version of {runtime}: the margin is wide.")
         return Chosen([band for band in bands if _first_version(band) <= parsed][-1], True)
 
 
 def version_of(runtime: str, tag: str) -> tuple[int, ...]:
-    """Return the numbers of vLLM's `v0.10.1.dev3` or llama.cpp's build `server-b4719`; empty for `latest` and digests."""
+    """Return the numbers of vLLM's `v0.10.1` or llama.cpp's build `server-b4719`; empty for `latest` and digests."""
     found = (_BUILD if runtime == "llamacpp" else _RELEASE).search("" if ":" in tag else tag.strip())
     return tuple(map(int, found[1].split("."))) if found else ()
 

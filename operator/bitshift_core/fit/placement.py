@@ -129,6 +129,14 @@ def _taint(taint: Mapping[str, str]) -> Taint:
     return Taint(taint.get("key", ""), taint.get("value", ""), taint.get("effect", ""))
 
 
+def label_for(needed_bytes: int) -> int:
+    """Return the smallest `nvidia.com/gpu.memory` label, in MiB, whose GPU offers so much."""
+    label = needed_bytes // MIB
+    while Gpu(label * MIB).usable_bytes < needed_bytes:
+        label += max(1, (needed_bytes - Gpu(label * MIB).usable_bytes) // MIB)
+    return label
+
+
 def is_eligible(node: Node, need: Need) -> bool:
     """Return whether the scheduler would consider the node at all."""
     selected = all(node.labels.get(key) == value for key, value in need.node_selector.items())

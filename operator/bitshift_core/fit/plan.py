@@ -12,11 +12,13 @@ from ..api.v1alpha1 import SizeItem
 from .advice import ways_out
 from .engines import Chosen, EngineConstants
 from .need import Need
-from .placement import MEMORY_LABEL, Node, Seats, is_eligible, seats_on
+from .placement import MEMORY_LABEL, Node, Seats, is_eligible, label_for, seats_on
+from .quantities import whole
 from .sums import Gpu, SizeSum, size_of
 from .units import gib
 
 Verdict = Literal["Fits", "Waiting", "DoesNotFit"]
+SHORT_OF_MEMORY = ("InsufficientGPUMemory", "InsufficientMemory")
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,9 @@ def _shown_size(need: Need, seats: Sequence[Seats], chosen: Chosen) -> SizeSum:
 
 def _fits(need: Need, seats: Sequence[Seats], size: SizeSum) -> Fit:
     names = tuple(one.node.name for one in seats if one.now)
-    room = sum(one.now for one in seats)
-    message = (
-        f"Each replica needs {_sum(need, size)}. {names[0]} offers {gib(seats[0].offered_bytes)}{' per GPU' if need.gpus_per_replica else ' of free memory'}; "
-        f"{_counted(len(names), 'node')} {'has' if len(names) == 1 else 'have'} room for {_counted(room, 'replica')}."
-    )
+    where = "per GPU" if need.gpus_per_replica else "of free memory"
+    room = f"{_counted(len(names), 'node')} with room for {_counted(sum(one.now for one in seats), 'replica')}"
+    message = f"{_needs(need, size)} {names[0]} offers {gib(seats[0].offered_bytes)} {where}: {room}."
     return Fit("Fits", size.needed_bytes, size.items, names, _affinity(need, seats), "Fits", message)
 
 
@@ -78,8 +78,8 @@ def _waits(need: Need, seats: Sequence[Seats], size: SizeSum) -> Fit:
     names = tuple(one.node.name for one in seats if one.empty)
     now, empty = sum(one.now for one in seats), sum(one.empty for one in seats)
     message = (
-        f"Each replica needs {_sum(need, size)}. {now} of {_counted(need.replicas, 'replica')} fit beside what runs now, "
-        f"{empty} were {_counted(len(names), 'node')} empty. Free room there, or it is waited for."
+        f"{_needs(need, size)} {now} of {_counted(need.replicas, 'replica')} fit beside what runs now; "
+        f"{_counted(len(names), 'node')} would hold {empty} if nothing else ran there. Waiting for room."
     )
     return Fit("Waiting", size.needed_bytes, size.items, names, _affinity(need, seats), "WaitsForRoom", message)
 
@@ -89,80 +89,69 @@ def _nowhere(need: Need, size: SizeSum) -> Fit:
     what = "GPU node" if need.gpus_per_replica else "node"
     if need.node_selector:
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(need.node_selector.items()))
-        message = (
-            f"No ready {what} carries {wanted} now; a pool that scales from zero may bring one. {_needs(need, size)}"
-        )
+        message = f"{_needs(need, size)} No ready {what} carries {wanted}; a pool that scales from zero may bring one."
         return Fit("Waiting", size.needed_bytes, size.items, (), None, "NoSuchNodeYet", message)
     reason = "NoGPUNodes" if need.gpus_per_replica else "NoNodes"
-    message = f"No ready, untainted {what} is there. {_needs(need, size)} Add one, or tolerate its taints."
+    message = f"{_needs(need, size)} There is no ready, untainted {what}. Add one, or tolerate its taints."
     return Fit("DoesNotFit", size.needed_bytes, size.items, (), None, reason, message)
 
 
 def _does_not_fit(need: Need, seats: Sequence[Seats], size: SizeSum, chosen: Chosen) -> Fit:
-    reason, why = _why_not(need, seats)
     nodes = [one.node for one in seats]
-    most_gpus = max(node.gpu_count for node in nodes)
+    reason, why = _why_not(need, seats)
 
     def fits(other: Need) -> bool:
         return sum(one.empty for one in seats_on(nodes, other, chosen)) >= other.replicas
 
-    advice = (
-        ways_out(need, fits, most_gpus=most_gpus) if reason in ("InsufficientGPUMemory", "InsufficientMemory") else ""
-    )
-    message = f"{_needs(need, size)} {why} {advice}".strip()
+    if reason in SHORT_OF_MEMORY:
+        why += " " + ways_out(need, fits, most_gpus=max(node.gpu_count for node in nodes))
+    message = f"{_needs(need, size)} {why}"
     return Fit("DoesNotFit", size.needed_bytes, size.items, (), None, reason, message)
 
 
 def _why_not(need: Need, seats: Sequence[Seats]) -> tuple[str, str]:
-    room = sum(one.empty for one in seats)
+    """Return the reason and its sentence, the nearest miss first: too few seats, then too small, then the rest."""
     largest = max(seats, key=lambda one: one.capacity_bytes)
-    if room:
-        return (
-            "TooFewNodes",
-            f"Empty nodes hold {room} of {_counted(need.replicas, 'replica')}. Add nodes or lower `serving.replicas`.",
-        )
-    if need.gpus_per_replica and not largest.node.gpu_memory_bytes:
+    large_enough = [one for one in seats if one.capacity_bytes >= one.needed_bytes]
+    if room := sum(one.empty for one in seats):
+        held = f"Empty nodes would hold {room} of {_counted(need.replicas, 'replica')}."
+        return "TooFewNodes", f"{held} Add nodes or lower `serving.replicas`."
+    if need.gpus_per_replica and not largest.capacity_bytes:
         return "GPUMemoryUnknown", f"Label the GPU nodes with `{MEMORY_LABEL}` (GPU feature discovery does)."
-    if all(one.capacity_bytes < one.needed_bytes for one in seats):
-        noun = "the largest GPU" if need.gpus_per_replica else "the largest node"
-        short = largest.needed_bytes - largest.capacity_bytes
-        reason = "InsufficientGPUMemory" if need.gpus_per_replica else "InsufficientMemory"
-        return reason, f"{largest.node.name}, {noun}, offers {gib(largest.capacity_bytes)}: {gib(short)} short."
-    if need.gpus_per_replica > max(one.node.gpu_count for one in seats if one.capacity_bytes >= one.needed_bytes):
-        return (
-            "TooFewGPUs",
-            f"No node with such GPUs has {need.gpus_per_replica} of them. Lower `serving.gpusPerReplica`.",
-        )
+    if not large_enough:
+        noun = "GPU" if need.gpus_per_replica else "node"
+        short = gib(largest.needed_bytes - largest.capacity_bytes)
+        offers = f"{largest.node.name} has the largest {noun} and offers {gib(largest.capacity_bytes)}: {short} short."
+        return SHORT_OF_MEMORY[0 if need.gpus_per_replica else 1], offers
+    if need.gpus_per_replica > max(one.node.gpu_count for one in large_enough):
+        few = f"No node with such GPUs has {need.gpus_per_replica} of them."
+        return "TooFewGPUs", f"{few} Lower `serving.gpusPerReplica`."
     return "InsufficientCPU", f"No node has {need.cpu_millis}m of CPU for it. Lower `serving.cpuMillis`."
 
 
 def _affinity(need: Need, seats: Sequence[Seats]) -> dict[str, Any] | None:
     """Return the node affinity that keeps pods off GPUs that are too small; host memory is the pod's own request.
 
-    A lower bound lets a node that comes later qualify; where a larger GPU needs more than it has (engines spend more
-    on large ones), the sizes that fit are listed instead.
+    A lower bound lets a node that comes later qualify. Where it would let in a GPU that does not fit (engines spend
+    more on large ones; a shared one offers a part), the labels that do fit are listed instead.
     """
     if not need.gpus_per_replica:
         return None
-    fitting = {int(one.node.labels[MEMORY_LABEL]) for one in seats if one.empty}
-    larger = {int(one.node.labels.get(MEMORY_LABEL, "0")) for one in seats if one.needed_bytes > one.capacity_bytes}
-    lowest = min(fitting)
-    if all(size < lowest for size in larger):
-        expression = {"key": MEMORY_LABEL, "operator": "Gt", "values": [str(lowest - 1)]}
+    fitting = sorted({one.node.labels[MEMORY_LABEL] for one in seats if one.empty})
+    lowest = label_for(max(one.needed_bytes for one in seats if one.empty))
+    refused = [whole(one.node.labels.get(MEMORY_LABEL)) for one in seats if one.needed_bytes > one.capacity_bytes]
+    if any(label >= lowest for label in refused):
+        expression = {"key": MEMORY_LABEL, "operator": "In", "values": fitting}
     else:
-        expression = {"key": MEMORY_LABEL, "operator": "In", "values": [str(size) for size in sorted(fitting)]}
+        expression = {"key": MEMORY_LABEL, "operator": "Gt", "values": [str(lowest - 1)]}
     terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
 
 
 def _needs(need: Need, size: SizeSum) -> str:
-    return f"Each replica needs {_sum(need, size)}."
-
-
-def _sum(need: Need, size: SizeSum) -> str:
     where = f"on each of {need.gpus_per_replica} GPUs" if need.gpus_per_replica > 1 else "of GPU memory"
     items = ", ".join(f"{item.name} {gib(item.bytes)}" for item in size.items)
-    return f"{gib(size.needed_bytes)} {where if need.gpus_per_replica else 'of memory'} ({items})"
+    return f"Each replica needs {gib(size.needed_bytes)} {where if need.gpus_per_replica else 'of memory'} ({items})."
 
 
 def _counted(count: int, noun: str) -> str:

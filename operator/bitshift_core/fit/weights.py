@@ -51,8 +51,5 @@ def _rotary_table_bytes(facts: ArtifactFacts) -> int:
 
 def _absorbed_bytes(facts: ArtifactFacts) -> int:
     """Return the absorbed up-projections that latent attention keeps beside the stored one."""
-    latent = [group for group in facts.attention if group.kind == "mla"]
-    return sum(
-        group.layers * facts.attention_heads * ABSORBED_HEAD_DIMS * group.value_dim * HALF_PRECISION_BYTES
-        for group in latent
-    )
+    per_latent = facts.attention_heads * ABSORBED_HEAD_DIMS * HALF_PRECISION_BYTES
+    return sum(group.layers * group.value_dim * per_latent for group in facts.attention if group.kind == "mla")
