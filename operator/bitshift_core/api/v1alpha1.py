@@ -307,6 +307,8 @@ class Refused(ApiObject):
     """True when users had seen it: then the whole ladder stops."""
     generation: Annotated[int, Field(ge=0)] = 0
     """The generation of the spec that was live; a live refusal ends with the next one."""
+    retry: Annotated[str, Field(max_length=128)] = ""
+    """The `retry` that was in force; another one ends the refusal."""
 
 
 class TenantStatus(ApiObject):
@@ -351,8 +353,6 @@ class QuantizedModelStatus(ApiObject):
     """The promoted ModelRevision; empty while stable is the user's own Service."""
     previous_revision: Annotated[str, Field(max_length=63)] = ""
     refused: Annotated[tuple[Refused, ...], Field(max_length=32)] = ()
-    handled_retry: Annotated[str, Field(max_length=128)] = ""
-    """The last `retry` that was carried out."""
     rungs: Annotated[tuple[RungStatus, ...], named_list(max_length=16)] = ()
     traffic: TrafficStatus = TrafficStatus()
     hold_until: Annotated[str, Field(max_length=32)] = ""

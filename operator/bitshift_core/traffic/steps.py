@@ -11,7 +11,7 @@ from ..api.v1alpha1 import Step
 
 OBSERVATION = "Observation"
 """Everybody on stable, through the relay. Upper case on purpose: no step of a user's can be called so."""
-EVERYONE = "Everyone"
+EVERYONE: Literal["Everyone"] = "Everyone"
 """Everybody but the excluded on the candidate."""
 
 

@@ -1,0 +1,364 @@
+"""Snapshot → observation: what was read, understood. Everything a user got wrong becomes a problem with a sentence.
+
+Here: putting the rooms' answers together. Not here: each answer (`stable`, `releases`, `gates`, `moves`).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
+from ..api.conditions import epoch
+from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung
+from ..artifact.facts import ArtifactFacts
+from ..fit.plan import plan_release
+from . import engine, names
+from . import stable as stables
+from .errors import SpecRefusedError, UserError
+from .gates import gates_of, termination_message
+from .moves import see_traffic
+from .observation import Observation, Pods, Problem, Release
+from .pods import is_ready, pods_of
+from .releases import check_source, claim_of, identity, need_of, resolve, seal
+from .snapshot import Manifest, Snapshot
+from .stable import StableFacts
+
+FACTS_STAY_FRESH_SECONDS = 600
+
+
+def see(snapshot: Snapshot) -> Observation:
+    """Return all that one turn may know."""
+    metadata = snapshot.model["metadata"]
+    spec = QuantizedModelSpec.model_validate(snapshot.model["spec"])
+    status = QuantizedModelStatus.model_validate(snapshot.model.get("status") or {})
+    facts: dict[str, Any] = {
+        "now": snapshot.now,
+        "name": snapshot.name,
+        "namespace": snapshot.namespace,
+        "uid": metadata["uid"],
+        "generation": metadata.get("generation", 0),
+        "spec": spec,
+        "status": status,
+        "annotations": metadata.get("annotations") or {},
+        "deleting": "deletionTimestamp" in metadata,
+        "has_finalizer": names.FINALIZER in (metadata.get("finalizers") or []),
+    }
+    current = current_revision(snapshot)
+    facts |= {"current_revision": current, "current_pods": _pods(snapshot, current)}
+    facts |= {"baseline": _pods(snapshot, names.baseline_name(snapshot.name))}
+    facts |= {"relay": _pods(snapshot, names.relay_name(snapshot.name), answered=True)}
+    facts["deployed"] = tuple(name for name, each in snapshot.deployments.items() if _role(each) == "release")
+    try:
+        profile_name, profile = _profile(snapshot, spec)
+        stable = _stable(snapshot, spec, current, profile)
+        _check(snapshot, spec)
+    except UserError as error:
+        return _with_traffic(snapshot, facts | {"problem": (error.reason, error.message)}, None)
+    facts |= {"stable": stable, "profile_name": profile_name}
+    facts |= _parent(snapshot, spec)
+    facts["releases"] = tuple(
+        _release(snapshot, spec, rung, profile_name, profile, stable, facts) for rung in spec.ladder
+    )
+    return _with_traffic(snapshot, facts, profile)
+
+
+def current_revision(snapshot: Snapshot) -> str:
+    """Return the promoted revision, as the Service that users hand over to says it."""
+    service = snapshot.services.get(names.release_service(snapshot.name))
+    return str((service or {}).get("spec", {}).get("selector", {}).get(names.REVISION, ""))
+
+
+def parent_uri(snapshot: Snapshot, spec: QuantizedModelSpec) -> str:
+    """Return the artifact that answers are held against; '' while it is not known which one stable serves."""
+    if spec.parent:
+        return spec.parent.artifact
+    pod_spec = _pod_spec(snapshot)
+    container = _engine_container(pod_spec)
+    runtime = spec.runtime or engine.recognise(snapshot.profiles, container.get("image", ""))
+    profile = snapshot.profiles.get(runtime or "")
+    if profile is None:
+        return ""
+    path = stables.read_container(profile, container).get(ArgumentSource.MODEL_PATH)
+    return stables.artifact_of(pod_spec, container, path)
+
+
+def facts_in(config_map: Manifest | None) -> ArtifactFacts | None:
+    """Return the facts that a Job wrote; None while there are none."""
+    text = ((config_map or {}).get("data") or {}).get("facts.json")
+    return ArtifactFacts.model_validate_json(text) if text else None
+
+
+def reading_of(snapshot: Snapshot) -> str:
+    """Return what identifies one reading of the artifacts: another spec or retry reads them again."""
+    metadata = snapshot.model["metadata"]
+    return (
+        f"{metadata['uid']}/{metadata.get('generation', 0)}/{(metadata.get('annotations') or {}).get(names.RETRY, '')}"
+    )
+
+
+def _with_traffic(snapshot: Snapshot, facts: dict[str, Any], profile: RuntimeProfileSpec | None) -> Observation:
+    seen = Observation(**facts)
+    if seen.judges_only and not snapshot.overlay:
+        return seen
+    return see_traffic(snapshot, seen, profile)
+
+
+def _profile(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, RuntimeProfileSpec]:
+    known = ", ".join(sorted(snapshot.profiles)) or "none"
+    if spec.runtime:
+        if spec.runtime in snapshot.bad_profiles:
+            raise SpecRefusedError("RuntimeProfileInvalid", snapshot.bad_profiles[spec.runtime])
+        if spec.runtime not in snapshot.profiles:
+            raise SpecRefusedError(
+                "RuntimeProfileNotFound", f"`runtime` is '{spec.runtime}', but the RuntimeProfiles are: {known}."
+            )
+        return spec.runtime, snapshot.profiles[spec.runtime]
+    image = _engine_container(_pod_spec(snapshot)).get("image", "")
+    name = engine.recognise(snapshot.profiles, image)
+    if name is None:
+        raise SpecRefusedError(
+            "RuntimeNotRecognised",
+            f"The engine of stable's image '{image}' is not recognised: say `runtime`, one of: {known}.",
+        )
+    return name, snapshot.profiles[name]
+
+
+def _stable(
+    snapshot: Snapshot, spec: QuantizedModelSpec, current: str, profile: RuntimeProfileSpec
+) -> StableFacts | None:
+    name = names.release_service(snapshot.name) if current else (spec.stable.service if spec.stable else "")
+    if not name:
+        return None
+    service = snapshot.services.get(name)
+    if service is None:
+        raise SpecRefusedError(
+            "StableNotFound",
+            f"`stable.service` is '{name}', but namespace '{snapshot.namespace}' has no such Service.",
+        )
+    port = stables.service_port(service, spec.stable.port if spec.stable and not current else None)
+    pod_spec = _pod_spec(snapshot)
+    container = _engine_container(pod_spec)
+    arguments = stables.read_container(profile, container)
+    owner = snapshot.home_owner or {}
+    kind, owner_name = owner.get("kind", ""), (owner.get("metadata") or {}).get("name", "")
+    alive = [pod for pod in snapshot.home_pods if not pod["metadata"].get("deletionTimestamp")]
+    requests = (container.get("resources") or {}).get("requests") or {}
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return StableFacts(
+        service=name,
+        port=port,
+        ready_replicas=sum(is_ready(pod) for pod in alive),
+        replicas=int((owner.get("spec") or {}).get("replicas") or len(alive)),
+        owner=(kind, owner_name),
+        autoscaled=any(_scales(each, kind, owner_name) for each in snapshot.autoscalers),
+        pod_spec=pod_spec,
+        pod_port=stables.target_port(service, port, container) if container else port,
+        image=container.get("image", ""),
+        arguments=arguments,
+        artifact_uri=parent_uri(snapshot, spec),
+        api_key_secret=stables.api_key_of(container),
+        cpu_millis=_millis(requests.get("cpu")),
+        node_selector=pod_spec.get("nodeSelector") or {},
+        gpus=int(limits.get("nvidia.com/gpu", 0)),
+    )
+
+
+def _check(snapshot: Snapshot, spec: QuantizedModelSpec) -> None:
+    """Refuse what CEL cannot see and no rung alone is to blame for."""
+    if spec.parent:
+        check_source("`parent.artifact`", spec.parent.artifact)
+    for suite in spec.gates.quality.suites:
+        if suite.name not in snapshot.suites:
+            raise SpecRefusedError(
+                "EvalSuiteNotFound",
+                f"`gates.quality.suites` names '{suite.name}', but namespace '{snapshot.namespace}' has no such "
+                "EvalSuite.",
+            )
+    if not snapshot.suites:
+        raise SpecRefusedError(
+            "NoEvalSuite", "No EvalSuite is named in `gates.quality.suites`, and no built-in one is installed."
+        )
+
+
+def _parent(snapshot: Snapshot, spec: QuantizedModelSpec) -> dict[str, Any]:
+    """Return what is known of the artifact that answers are held against; an unknown one is never waited for."""
+    uri = parent_uri(snapshot, spec)
+    if not uri:
+        return {}
+    config_map = snapshot.config_maps.get(names.facts_name(uri, None))
+    found, failed = facts_in(config_map), _facts_failure(snapshot, uri, None)
+    fresh = found is not None and _is_fresh(snapshot, config_map)
+    return {"parent_uri": uri, "parent_facts": found, "parent_reading": not fresh and failed is None}
+
+
+def _release(
+    snapshot: Snapshot,
+    spec: QuantizedModelSpec,
+    rung: Rung,
+    runtime: str,
+    profile: RuntimeProfileSpec,
+    stable: StableFacts | None,
+    seen: Mapping[str, Any],
+) -> Release:
+    try:
+        check_source(f"Rung '{rung.name}': `artifact`", rung.artifact)
+        _check_claim(snapshot, rung)
+    except UserError as error:
+        return Release(rung, problem=(error.reason, error.message))
+    config_map = snapshot.config_maps.get(names.facts_name(rung.artifact, rung.digest))
+    facts = facts_in(config_map)
+    if problem := _facts_failure(snapshot, rung.artifact, rung.digest):
+        return Release(rung, problem=(problem[0], f"Rung '{rung.name}': {problem[1]}"))
+    if facts is None or not _is_fresh(snapshot, config_map):
+        return Release(rung, reading=True)
+    try:
+        return _known_release(snapshot, spec, rung, runtime, profile, stable, facts, seen)
+    except UserError as error:
+        return Release(rung, facts=facts, problem=(error.reason, error.message))
+
+
+def _known_release(
+    snapshot: Snapshot,
+    spec: QuantizedModelSpec,
+    rung: Rung,
+    runtime: str,
+    profile: RuntimeProfileSpec,
+    stable: StableFacts | None,
+    facts: ArtifactFacts,
+    seen: Mapping[str, Any],
+) -> Release:
+    if facts.format not in profile.formats:
+        raise SpecRefusedError(
+            "FormatNotServed",
+            f"Rung '{rung.name}' is {facts.format}, which runtime '{runtime}' does not load "
+            f"(it loads {', '.join(profile.formats)}): name another artifact or `runtime`.",
+        )
+    resolved = resolve(spec, rung, runtime=runtime, profile=profile, stable=stable, facts=facts)
+    need = need_of(resolved, facts)
+    revision = names.revision_name(
+        snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
+    )
+    nodes = snapshot.nodes_without_ours.get(revision, snapshot.nodes)
+    fit = plan_release(need, nodes, snapshot.engines)
+    sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
+    size = sum(file.size_bytes for file in facts.files)
+    return Release(
+        rung,
+        facts=facts,
+        resolved=resolved,
+        sealed=sealed,
+        revision=revision,
+        fit=fit,
+        pods=_pods(snapshot, revision),
+        start_seconds=profile.start_seconds + size / profile.load_bytes_per_second,
+        gates=gates_of(
+            snapshot,
+            spec,
+            revision=revision,
+            resolved=resolved,
+            facts=facts,
+            parent_facts=seen.get("parent_facts"),
+            stable=stable,
+            baseline_runs=seen["baseline"].exists and not seen["baseline"].unschedulable,
+        ),
+    )
+
+
+def _check_claim(snapshot: Snapshot, rung: Rung) -> None:
+    inside = claim_of(rung.artifact)
+    if inside and inside[0] not in snapshot.claims:
+        raise SpecRefusedError(
+            "ClaimNotFound",
+            f"Rung '{rung.name}': `artifact` names the claim '{inside[0]}', but namespace '{snapshot.namespace}' has "
+            "no such PersistentVolumeClaim: create it, or name another.",
+        )
+
+
+def _facts_failure(snapshot: Snapshot, uri: str, digest: str | None) -> Problem | None:
+    """Return why the reading that is in force failed, as its Job said."""
+    job_name = names.facts_job_name(uri, digest, reading_of(snapshot))
+    job = snapshot.jobs.get(job_name)
+    if job is None:
+        return None
+    for pod in snapshot.pods:
+        if (pod["metadata"].get("labels") or {}).get("job-name") == job_name and (text := termination_message(pod)):
+            return _said_failure(text)
+    failed = [each for each in job.get("status", {}).get("conditions") or [] if each.get("type") == "Failed"]
+    if failed and failed[0].get("status") == "True":
+        return ("ArtifactNotReadable", f"the Job '{job_name}' that reads it broke: {failed[0].get('message', '')}")
+    return None
+
+
+def _said_failure(text: str) -> Problem | None:
+    try:
+        said = json.loads(text)
+        return (str(said["reason"]), str(said["message"])) if "reason" in said else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _is_fresh(snapshot: Snapshot, config_map: Manifest | None) -> bool:
+    """Facts read before the spec last changed may be of another file behind the same name."""
+    read_at = epoch(((config_map or {}).get("data") or {}).get("readAt"))
+    return read_at >= _changed_at(snapshot.model) - FACTS_STAY_FRESH_SECONDS and read_at >= _retried_at(snapshot.model)
+
+
+def _changed_at(model: Manifest) -> float:
+    """Return when a person or a pipeline last wrote the spec."""
+    written = [
+        epoch(entry.get("time"))
+        for entry in model["metadata"].get("managedFields") or []
+        if "f:spec" in (entry.get("fieldsV1") or {}) and not entry.get("subresource")
+    ]
+    return max([*written, epoch(model["metadata"].get("creationTimestamp"))])
+
+
+def _retried_at(model: Manifest) -> float:
+    said = (model["metadata"].get("annotations") or {}).get(names.RETRY, "")
+    try:
+        return epoch(said)
+    except ValueError:
+        return 0.0
+
+
+def _pods(snapshot: Snapshot, name: str, *, answered: bool = False) -> Pods:
+    """Return the pods of one Deployment of ours; the relay is asked no prompt, so Ready is enough for it."""
+    deployment = snapshot.deployments.get(name)
+    if deployment is None:
+        return Pods()
+    wanted = deployment["spec"]["selector"]["matchLabels"]
+    mine = [pod for pod in snapshot.pods if wanted.items() <= (pod["metadata"].get("labels") or {}).items()]
+    found = pods_of(deployment, mine)
+    if not answered:
+        return found
+    return Pods(**{**found.__dict__, "answered": found.ready})
+
+
+def _pod_spec(snapshot: Snapshot) -> Manifest:
+    template = ((snapshot.home_owner or {}).get("spec") or {}).get("template") or {}
+    if template.get("spec"):
+        found: Manifest = template["spec"]
+        return found
+    return snapshot.home_pods[0]["spec"] if snapshot.home_pods else {}
+
+
+def _engine_container(pod_spec: Manifest) -> Manifest:
+    containers = pod_spec.get("containers") or [{}]
+    found: Manifest = containers[0]
+    return found
+
+
+def _scales(autoscaler: Manifest, kind: str, name: str) -> bool:
+    target = autoscaler.get("spec", {}).get("scaleTargetRef", {})
+    return bool(target.get("kind") == kind and target.get("name") == name)
+
+
+def _role(deployment: Manifest) -> str:
+    return str((deployment["metadata"].get("labels") or {}).get(names.ROLE, ""))
+
+
+def _millis(quantity: object) -> int | None:
+    text = str(quantity or "")
+    if not text:
+        return None
+    return int(text[:-1]) if text.endswith("m") else int(float(text) * 1000)

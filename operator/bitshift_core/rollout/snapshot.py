@@ -1,0 +1,60 @@
+"""What was read from the cluster for one turn, as it came: manifests and relay reports, nothing concluded yet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..api.catalogue import EvalSuiteSpec, RuntimeProfileSpec
+from ..evidence.live import RelayReport
+from ..fit.engines import EngineConstants
+from ..fit.placement import Node
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One QuantizedModel and all that a turn may look at."""
+
+    now: float
+    model: Manifest
+    engines: EngineConstants
+    profiles: Mapping[str, RuntimeProfileSpec] = field(default_factory=dict)
+    bad_profiles: Mapping[str, str] = field(default_factory=dict)
+    """Profiles that do not validate, and why; nothing uses them."""
+    suites: Mapping[str, EvalSuiteSpec] = field(default_factory=dict)
+    """The suites that the spec names, or the built-in ones."""
+    services: Mapping[str, Manifest] = field(default_factory=dict)
+    """The user's stable Service and ours, by name."""
+    home_pods: Sequence[Manifest] = ()
+    """Pods behind the Service that users come from."""
+    home_owner: Manifest | None = None
+    """What owns them: its template is how they are made."""
+    autoscalers: Sequence[Manifest] = ()
+    claims: frozenset[str] = frozenset()
+    config_maps: Mapping[str, Manifest] = field(default_factory=dict)
+    jobs: Mapping[str, Manifest] = field(default_factory=dict)
+    pods: Sequence[Manifest] = ()
+    """Pods of ours: releases, baseline, relay, Jobs."""
+    deployments: Mapping[str, Manifest] = field(default_factory=dict)
+    revisions: frozenset[str] = frozenset()
+    nodes: Sequence[Node] = ()
+    nodes_without_ours: Mapping[str, Sequence[Node]] = field(default_factory=dict)
+    """The nodes as they would be without the pods of one revision, by revision."""
+    user_route: Manifest | None = None
+    own_route: Manifest | None = None
+    other_routes: Sequence[Manifest] = ()
+    policies: Sequence[Manifest] = ()
+    overlay: Sequence[Manifest] = ()
+    relay_reports: tuple[RelayReport, ...] = ()
+    relay_pods_asked: int = 0
+
+    @property
+    def name(self) -> str:
+        """The QuantizedModel's name."""
+        return str(self.model["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return str(self.model["metadata"]["namespace"])

@@ -1,0 +1,329 @@
+"""Plan → calls, in order. Each call is safe to repeat: a turn may die after any of them and be taken again.
+
+Here: pods, Jobs, ConfigMaps, Services. Not here: routes (`cluster.routing`).
+"""
+
+import base64
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from bitshift_core.api.v1alpha1 import Rung
+from bitshift_core.rollout import names, plan
+from bitshift_core.rollout.errors import UserError
+from bitshift_core.rollout.observation import Observation
+from bitshift_core.rollout.pods import has_answered, is_ready, start_identity
+from bitshift_core.rollout.releases import claim_of, resolve, seal
+from bitshift_core.rollout.seeing import facts_in, reading_of
+from bitshift_core.rollout.snapshot import Snapshot
+
+from ..resources import Owner, access, config_map, deployment, job, model_revision, service
+from ..settings import Settings
+from .answers import ask
+from .client import Kube, Manifest
+from .errors import AlreadyExists
+from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, SECRET, SERVICE
+from .routing import Router
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Turn:
+    """One turn's actions on one model."""
+
+    kube: Kube
+    settings: Settings
+    http: httpx.AsyncClient
+    seen: Observation
+    snapshot: Snapshot
+    now: float
+
+    @property
+    def owner(self) -> Owner:
+        """The model that everything made here belongs to."""
+        return Owner(self.seen.name, self.seen.namespace, self.seen.uid)
+
+    async def act(self, actions: tuple[plan.Action, ...]) -> None:
+        """Carry out actions in order; an error of the API ends the turn, and the queue takes it again."""
+        router = Router(self.kube, self.settings, self.seen, self.snapshot, self.owner, self.now)
+        for action in actions:
+            log.info("acting", extra={"model": self.seen.name, "action": type(action).__name__})
+            match action:
+                case plan.ReadFacts():
+                    await self.read_facts(action)
+                case plan.StartRelease():
+                    await self.start_release(action)
+                case plan.StartBaseline():
+                    await self.start_baseline(action)
+                case plan.AskPods():
+                    await self.ask_pods(action)
+                case plan.RunGate():
+                    await self.run_gate(action)
+                case plan.KeepVerdict():
+                    await self.keep_verdict(action)
+                case plan.StartRelay():
+                    await self.start_relay(action)
+                case plan.SaveEvidence():
+                    await self.save_evidence(action)
+                case plan.ServeAs():
+                    await self.serve_as(action)
+                case plan.ScaleStableToZero():
+                    await self.scale_stable_to_zero()
+                case plan.RemoveRelease():
+                    await self.remove_release(action.revision)
+                case plan.RemoveBaseline():
+                    await self.remove(names.baseline_name(self.seen.name))
+                case plan.RemoveRelay():
+                    await self.remove_relay()
+                case _:
+                    await router.act(action)
+
+    async def read_facts(self, action: plan.ReadFacts) -> None:
+        """Run the Job that reads an artifact, with an account that may write its one ConfigMap."""
+        name = names.facts_name(action.uri, action.digest)
+        job_name = names.facts_job_name(action.uri, action.digest, reading_of(self.snapshot))
+        if job_name in self.snapshot.jobs:
+            return
+        claim = claim_of(action.uri)
+        await self.create_once(config_map.config_map(self.owner, name, {}))
+        for manifest in access.account(self.owner, name, (name,)):
+            await self.kube.apply(manifest, field_manager=f"bitshift-{self.seen.name}")
+        await self.create_once(
+            job.facts(
+                self.owner,
+                job_name,
+                uri=action.uri,
+                claim=claim[0] if claim else None,
+                digest=action.digest,
+                config_map=name,
+                account=name,
+                image=self.settings.runtime_image,
+                pull_policy=self.settings.image_pull_policy,
+            )
+        )
+
+    async def start_release(self, action: plan.StartRelease) -> None:
+        """Seal the release, then run it: a pod never runs what no ModelRevision says."""
+        release = action.release
+        assert release.sealed and release.resolved and release.fit
+        await self.create_once(model_revision.model_revision(self.owner, release.revision, release.sealed))
+        await self.kube.apply(service.release(self.owner, release.revision, release.resolved.port))
+        await self.kube.apply(
+            deployment.release(
+                self.owner,
+                release.revision,
+                release.sealed,
+                release.resolved,
+                self.snapshot.profiles[release.resolved.runtime],
+                affinity=release.fit.affinity,
+                runtime_image=self.settings.runtime_image,
+                pull_policy=self.settings.image_pull_policy,
+                start_seconds=release.start_seconds,
+                drain_seconds=self.seen.spec.traffic.drain_seconds,
+            )
+        )
+
+    async def start_baseline(self, action: plan.StartBaseline) -> None:
+        """Run what the candidate is compared with: the parent's artifact, else an idle copy of stable's pod."""
+        if action.parent:
+            await self._start_parent(action.parent)
+            return
+        stable = self.seen.stable
+        assert stable is not None
+        await self.kube.apply(service.baseline(self.owner, stable.pod_port))
+        await self.kube.apply(deployment.baseline(self.owner, stable.pod_spec))
+
+    async def _start_parent(self, rung: Rung) -> None:
+        facts = facts_in(self.snapshot.config_maps.get(names.facts_name(rung.artifact, None)))
+        if facts is None:
+            raise UserError("ParentUnknown", f"`parent.artifact` '{rung.artifact}' could not be read yet.")
+        profile = self.snapshot.profiles[self.seen.profile_name]
+        resolved = resolve(
+            self.seen.spec, rung, runtime=self.seen.profile_name, profile=profile, stable=self.seen.stable, facts=facts
+        )
+        sealed = seal(self.seen.name, rung, resolved, profile, facts, sum(file.size_bytes for file in facts.files))
+        manifest = deployment.release(
+            self.owner,
+            names.baseline_name(self.seen.name),
+            sealed,
+            resolved,
+            profile,
+            affinity=None,
+            runtime_image=self.settings.runtime_image,
+            pull_policy=self.settings.image_pull_policy,
+            start_seconds=profile.start_seconds,
+            drain_seconds=1,
+            role="baseline",
+        )
+        manifest["spec"]["replicas"] = 1
+        await self.kube.apply(service.baseline(self.owner, resolved.port))
+        await self.kube.apply(manifest)
+
+    async def ask_pods(self, action: plan.AskPods) -> None:
+        """Ask each ready pod a question; an answer is noted on the pod, with the container that gave it."""
+        role = "baseline" if action.baseline else "release"
+        for pod in self.snapshot.pods:
+            labels = pod["metadata"].get("labels") or {}
+            wanted = labels.get(names.ROLE) == role and (
+                action.baseline or labels.get(names.REVISION) == action.revision
+            )
+            if wanted and is_ready(pod) and not has_answered(pod) and not pod["metadata"].get("deletionTimestamp"):
+                await self._ask(dict(pod), baseline=action.baseline)
+
+    async def _ask(self, pod: Manifest, *, baseline: bool) -> None:
+        stable, candidate = self.seen.stable, self.seen.candidate
+        resolved = candidate.resolved if candidate else None
+        copies_stable = baseline and not self.seen.spec.parent
+        port = stable.pod_port if copies_stable and stable else (resolved.port if resolved else 80)
+        secret = resolved.api_key_secret if resolved else None
+        key = await self._secret(secret.name, secret.key) if secret else ""
+        model = (resolved.served_model_name if resolved else None) or "default"
+        answer = await ask(self.http, f"http://{pod['status']['podIP']}:{port}", model=model, api_key=key)
+        if answer.sensible:
+            noted = {"metadata": {"annotations": {names.ANSWERED: start_identity(pod)}}}
+            await self.kube.patch_merge(POD, self.seen.namespace, pod["metadata"]["name"], noted)
+        else:
+            log.info("pod does not answer sensibly", extra={"pod": pod["metadata"]["name"], "why": answer.why})
+
+    async def _secret(self, name: str, key: str) -> str:
+
+        secret = await self.kube.get(SECRET, self.seen.namespace, name)
+        return base64.b64decode(((secret or {}).get("data") or {}).get(key, "")).decode()
+
+    async def run_gate(self, action: plan.RunGate) -> None:
+        """Run one gate's Job; what it is asked lies in a ConfigMap, what it scores goes into another."""
+        gate, release = action.gate, action.release
+        name = names.gate_job_name(release.revision, gate.key)
+        account = f"{self.seen.name}-gates"
+        scores = f"{self.seen.name}-scores"
+        await self.create_once(config_map.config_map(self.owner, scores, {}))
+        for manifest in access.account(self.owner, account, (scores,)):
+            await self.kube.apply(manifest)
+        config = {key: value for key, value in gate.config.items() if value is not None}
+        await self.kube.apply(config_map.config_map(self.owner, name, {"gate.json": json.dumps(config)}))
+        quality, load = self.seen.spec.gates.quality, self.seen.spec.gates.load
+        seconds = quality.max_seconds if gate.name != "load" else 4 * load.seconds
+        await self.create_once(
+            job.gate(
+                self.owner,
+                name,
+                gate=gate.name,
+                config_map=name,
+                scores_config_map=scores,
+                account=account,
+                api_key=release.resolved.api_key_secret if release.resolved else None,
+                seconds=seconds + 600,
+                image=self.settings.runtime_image,
+                pull_policy=self.settings.image_pull_policy,
+            )
+        )
+
+    async def keep_verdict(self, action: plan.KeepVerdict) -> None:
+        """Keep a verdict beyond the life of its Job."""
+        name = names.verdicts_name(self.seen.name)
+        await self.create_once(config_map.config_map(self.owner, name, {}))
+        data = {"data": {action.key: action.report.fit_into().to_json()}}
+        await self.kube.patch_merge(CONFIG_MAP, self.seen.namespace, name, data)
+
+    async def start_relay(self, action: plan.StartRelay) -> None:
+        """Run the relay and give each arm its Service."""
+        seen, domain = self.seen, self.settings.cluster_domain
+        assert seen.stable is not None
+        host = f"{seen.namespace}.svc.{domain}"
+        for arm, port in (("stable", deployment.STABLE_PORT), ("candidate", deployment.CANDIDATE_PORT)):
+            await self.kube.apply(service.relay(self.owner, arm, port))
+        await self.kube.apply(
+            deployment.relay(
+                self.owner,
+                revision=action.revision,
+                stable_url=f"http://{seen.stable.service}.{host}:{seen.stable.port}",
+                candidate_url=f"http://{action.revision}.{host}:{service.PORT}",
+                tenant_header=seen.spec.traffic.tenants.header,
+                drain_seconds=seen.spec.traffic.drain_seconds,
+                image=self.settings.runtime_image,
+                pull_policy=self.settings.image_pull_policy,
+            )
+        )
+
+    async def save_evidence(self, action: plan.SaveEvidence) -> None:
+        """Keep statistics and watermark in one write, guarded by the version they were computed from."""
+        name = names.evidence_name(self.seen.name)
+        overlay = self.seen.overlay
+        data = {
+            "state.json": action.state.model_dump_json(by_alias=True),
+            "revision": overlay.reading.revision if overlay else "",
+        }
+        before = self.snapshot.config_maps.get(name)
+        if before is None:
+            await self.kube.create(config_map.config_map(self.owner, name, data))
+            return
+        guard = {"metadata": {"resourceVersion": before["metadata"]["resourceVersion"]}, "data": data}
+        await self.kube.patch_merge(CONFIG_MAP, self.seen.namespace, name, guard)
+
+    async def serve_as(self, action: plan.ServeAs) -> None:
+        """Let the Service that users hand over to lead to the revision."""
+        release = next(each for each in self.seen.releases if each.revision == action.revision)
+        assert release.resolved is not None
+        await self.kube.apply(service.promoted(self.owner, action.revision, release.resolved.port))
+
+    async def scale_stable_to_zero(self) -> None:
+        """Free the old Deployment's GPUs; one that an autoscaler owns is left alone."""
+        stable = self.seen.spec.stable
+        if stable is None:
+            return
+        old = self.snapshot.services.get(stable.service)
+        selector = ((old or {}).get("spec") or {}).get("selector") or {}
+        found, _ = await self.kube.list(DEPLOYMENT, self.seen.namespace)
+        for each in found:
+            labels = each["spec"]["template"]["metadata"].get("labels") or {}
+            scaled = {scaler["spec"]["scaleTargetRef"]["name"] for scaler in self.snapshot.autoscalers}
+            covered = bool(selector) and selector.items() <= labels.items()
+            if covered and each["spec"].get("replicas") and each["metadata"]["name"] not in scaled:
+                body = {"spec": {"replicas": 0}}
+                await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, each["metadata"]["name"], body)
+
+    async def remove_release(self, revision: str) -> None:
+        """End a release's pods, unless a route read just now still names it."""
+        routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
+        relay = names.relay_name(self.seen.name, "candidate")
+        live = [
+            route for route in routes if _names(route, revision) or (_names(route, relay) and self._relays_to(revision))
+        ]
+        if live:
+            log.warning("a route still leads to the release", extra={"revision": revision})
+            return
+        await self.remove(revision)
+
+    def _relays_to(self, revision: str) -> bool:
+        return bool(self.seen.overlay and self.seen.overlay.reading.revision == revision)
+
+    async def remove_relay(self) -> None:
+        """End the relay and its Services."""
+        await self.remove(names.relay_name(self.seen.name))
+        for arm in ("stable", "candidate"):
+            await self.kube.delete(SERVICE, self.seen.namespace, names.relay_name(self.seen.name, arm))
+
+    async def remove(self, name: str) -> None:
+        """End a Deployment of ours and its Service."""
+        await self.kube.delete(DEPLOYMENT, self.seen.namespace, name)
+        await self.kube.delete(SERVICE, self.seen.namespace, name)
+
+    async def create_once(self, manifest: Manifest) -> None:
+        """Create an object that is never changed afterwards; one that is there already is the same one."""
+        try:
+            await self.kube.create(manifest)
+        except AlreadyExists:
+            log.debug("already there", extra={"object": manifest["metadata"]["name"]})
+
+
+def _names(route: Manifest, service_name: str) -> bool:
+    rules: list[dict[str, Any]] = route["spec"].get("rules") or []
+    return any(
+        ref.get("name") == service_name and ref.get("weight", 1)
+        for rule in rules
+        for ref in rule.get("backendRefs") or []
+    )

@@ -1,0 +1,221 @@
+"""Reading the cluster for one turn: caches for what wakes us, live reads for what a write will rely on.
+
+Here: I/O → `Snapshot`. Not here: what it means (`rollout.seeing`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+from bitshift_core.fit.placement import Node, node_from_manifests
+from bitshift_core.fit.engines import EngineConstants
+from pydantic import ValidationError
+
+from bitshift_core.api.base import GROUP
+from bitshift_core.api.catalogue import EvalSuiteSpec, RuntimeProfileSpec
+from bitshift_core.api.v1alpha1 import QuantizedModelSpec
+from bitshift_core.evidence.live import RelayReport
+from bitshift_core.rollout import names
+from bitshift_core.rollout.pods import is_ready
+from bitshift_core.rollout.seeing import parent_uri
+from bitshift_core.rollout.snapshot import Snapshot
+from bitshift_core.traffic.routes import overlay_labels
+
+from ..resources.deployment import ADMIN_PORT
+from ..settings import Settings
+from .caches import Caches, is_ours
+from .client import Kube, Manifest
+from .errors import Forbidden
+from .kinds import (
+    CONFIG_MAP,
+    CUSTOM_RESOURCE_DEFINITION,
+    DEPLOYMENT,
+    EVAL_SUITE,
+    HORIZONTAL_POD_AUTOSCALER,
+    HTTP_ROUTE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    QUANTIZED_MODEL,
+    RUNTIME_PROFILE,
+    Key,
+    Kind,
+)
+
+POLICY_LABEL = "gateway.networking.k8s.io/policy"
+BUILT_IN = f"{GROUP}/built-in=true"
+RELAY_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Reader:
+    """What reads the cluster; holds connections, remembers nothing that a decision depends on."""
+
+    kube: Kube
+    caches: Caches
+    settings: Settings
+    engines: EngineConstants
+    http: httpx.AsyncClient
+    watermarks: dict[str, int] = field(default_factory=dict)
+    """Where each relay's last report ended, so that rows are not sent twice; losing it costs only bytes."""
+
+    async def snapshot(self, key: Key, now: float) -> Snapshot | None:
+        """Return everything about one model, or None when it is gone."""
+        model = await self.kube.get(QUANTIZED_MODEL, key.namespace, key.name)
+        if model is None:
+            return None
+        spec = QuantizedModelSpec.model_validate(model["spec"])
+        mine = [pod for pod in self.caches.pods.by_owner(key) if is_ours(pod)]
+        read = Snapshot(now=now, model=model, engines=self.engines, pods=mine)
+        read = replace(read, **self._cached(key, spec))
+        read = replace(read, **await self._catalogue(key.namespace, spec))
+        read = replace(read, **await self._home(read, spec))
+        read = replace(read, **await self._kept(key, spec, read))
+        read = replace(read, **await self._routes(key, spec))
+        read = replace(read, **await self._relays(mine))
+        return replace(read, **self._nodes(read))
+
+    def _cached(self, key: Key, spec: QuantizedModelSpec) -> dict[str, Any]:
+        wanted = {names.release_service(key.name)} | ({spec.stable.service} if spec.stable else set())
+        services = {name: found for name in wanted if (found := self.caches.services.get(key.namespace, name))}
+        return {
+            "services": services,
+            "deployments": {each["metadata"]["name"]: each for each in self.caches.deployments.by_owner(key)},
+            "jobs": {each["metadata"]["name"]: each for each in self.caches.jobs.by_owner(key)},
+            "revisions": frozenset(each["metadata"]["name"] for each in self.caches.revisions.by_owner(key)),
+        }
+
+    async def _catalogue(self, namespace: str, spec: QuantizedModelSpec) -> dict[str, Any]:
+        profiles: dict[str, RuntimeProfileSpec] = {}
+        bad: dict[str, str] = {}
+        for manifest in (await self.kube.list(RUNTIME_PROFILE))[0]:
+            name = manifest["metadata"]["name"]
+            try:
+                profiles[name] = RuntimeProfileSpec.model_validate(manifest["spec"])
+            except ValidationError as error:
+                bad[name] = f"RuntimeProfile '{name}' cannot be used: {error.errors()[0]['msg']}."
+        named = [reference.name for reference in spec.gates.quality.suites]
+        if named:
+            found = [await self._suite(namespace, name) for name in named]
+        else:
+            found = list((await self.kube.list(EVAL_SUITE, self.settings.namespace, label_selector=BUILT_IN))[0])
+        suites = {
+            each["metadata"]["name"]: EvalSuiteSpec.model_validate(each["spec"]) for each in found if each is not None
+        }
+        return {"profiles": profiles, "bad_profiles": bad, "suites": suites}
+
+    async def _suite(self, namespace: str, name: str) -> Manifest | None:
+        """Return a suite of the model's own namespace, else the built-in one of that name."""
+        return await self.kube.get(EVAL_SUITE, namespace, name) or await self.kube.get(
+            EVAL_SUITE, self.settings.namespace, name
+        )
+
+    async def _home(self, read: Snapshot, spec: QuantizedModelSpec) -> dict[str, Any]:
+        """Return the pods that users come from, and what makes them."""
+        promoted = read.services.get(names.release_service(read.name))
+        service = promoted or (read.services.get(spec.stable.service) if spec.stable else None)
+        selector = ((service or {}).get("spec") or {}).get("selector") or {}
+        if not selector:
+            return {}
+        pods = [pod for pod in self.caches.pods.list(read.namespace) if _selected(pod, selector)]
+        deployments = [each for each in self.caches.deployments.list(read.namespace) if _makes(each, selector)]
+        owner = None
+        if deployments:
+            owner = await self.kube.get(DEPLOYMENT, read.namespace, deployments[0]["metadata"]["name"])
+        elif pods:
+            pods = [await self.kube.get(POD, read.namespace, pods[0]["metadata"]["name"]) or pods[0], *pods[1:]]
+        scalers, _ = await self.kube.list(HORIZONTAL_POD_AUTOSCALER, read.namespace)
+        return {"home_pods": pods, "home_owner": owner, "autoscalers": scalers}
+
+    async def _kept(self, key: Key, spec: QuantizedModelSpec, read: Snapshot) -> dict[str, Any]:
+        facts = {names.facts_name(rung.artifact, rung.digest) for rung in spec.ladder}
+        facts.add(names.facts_name(parent_uri(read, spec), None))
+        wanted = sorted(facts | {names.verdicts_name(key.name), names.evidence_name(key.name)})
+        found = await asyncio.gather(*(self.kube.get(CONFIG_MAP, key.namespace, name) for name in wanted))
+        claims, _ = await self.kube.list(PERSISTENT_VOLUME_CLAIM, key.namespace)
+        return {
+            "config_maps": {each["metadata"]["name"]: each for each in found if each},
+            "claims": frozenset(each["metadata"]["name"] for each in claims),
+        }
+
+    async def _routes(self, key: Key, spec: QuantizedModelSpec) -> dict[str, Any]:
+        own = self.caches.routes.get(key.namespace, f"{key.name}-route")
+        selector = ",".join(f"{label}={value}" for label, value in overlay_labels(key.name).items())
+        overlay, _ = await self.kube.list(HTTP_ROUTE, key.namespace, label_selector=selector)
+        user = await self.kube.get(HTTP_ROUTE, key.namespace, spec.traffic.route) if spec.traffic.route else None
+        ours = {each["metadata"]["name"] for each in overlay}
+        others = [
+            each
+            for each in self.caches.routes.list()
+            if not (each["metadata"]["namespace"] == key.namespace and each["metadata"]["name"] in ours)
+            and each["metadata"].get("uid") != (user or own or {"metadata": {}})["metadata"].get("uid")
+        ]
+        policies = await self._policies(key.namespace) if user else []
+        ordered = sorted(overlay, key=lambda each: int(each["metadata"]["name"].rpartition("-")[2]))
+        return {
+            "user_route": user, "own_route": own, "overlay": ordered, "other_routes": others, "policies": policies,
+        }  # fmt: skip
+
+    async def _policies(self, namespace: str) -> list[Manifest]:
+        """Return every policy object of the namespace; kinds say by a label of their CRD that they are policies."""
+        kinds, _ = await self.kube.list(CUSTOM_RESOURCE_DEFINITION, label_selector=POLICY_LABEL)
+        found: list[Manifest] = []
+        for crd in kinds:
+            spec = crd["spec"]
+            version = next(each["name"] for each in spec["versions"] if each["served"])
+            kind = Kind(f"{spec['group']}/{version}", spec["names"]["kind"], spec["names"]["plural"])
+            try:
+                found += (await self.kube.list(kind, namespace))[0] if spec["scope"] == "Namespaced" else []
+            except Forbidden:
+                log.warning("policies of kind %s cannot be read; grant `list` on them", kind.plural)
+        return found
+
+    async def _relays(self, mine: Sequence[Manifest]) -> dict[str, Any]:
+        pods = [pod for pod in mine if (pod["metadata"].get("labels") or {}).get(names.ROLE) == "relay"]
+        pods = [pod for pod in pods if pod.get("status", {}).get("podIP") and pod["status"].get("phase") == "Running"]
+        reports = await asyncio.gather(*(self._report(pod) for pod in pods))
+        asked = sum(is_ready(pod) for pod in pods)
+        return {"relay_reports": tuple(each for each in reports if each), "relay_pods_asked": asked}
+
+    async def _report(self, pod: Manifest) -> RelayReport | None:
+        name, address = pod["metadata"]["name"], pod["status"]["podIP"]
+        since = {f"since_{stage}": self.watermarks.get(f"{name}/{stage}", 0) for stage in ("first", "end")}
+        try:
+            answer = await self.http.get(f"http://{address}:{ADMIN_PORT}/evidence", params=since, timeout=RELAY_SECONDS)
+            return RelayReport.model_validate_json(answer.content) if answer.is_success else None
+        except (httpx.HTTPError, ValidationError) as error:
+            log.info("the relay pod %s could not be asked: %r", name, error)
+            return None
+
+    def _nodes(self, read: Snapshot) -> dict[str, Any]:
+        nodes, pods = self.caches.nodes.list(), self.caches.pods.list()
+        plain = _nodes_from(nodes, pods)
+        own = {
+            name: _nodes_from(nodes, [pod for pod in pods if not _of_revision(pod, name)]) for name in read.deployments
+        }
+        return {"nodes": plain, "nodes_without_ours": own}
+
+
+def _nodes_from(nodes: Sequence[Manifest], pods: Sequence[Manifest]) -> list[Node]:
+    by_node: dict[str, list[Manifest]] = {}
+    for pod in pods:
+        by_node.setdefault(pod.get("spec", {}).get("nodeName") or "", []).append(pod)
+    return [node_from_manifests(node, by_node.get(node["metadata"]["name"], [])) for node in nodes]
+
+
+def _of_revision(pod: Manifest, revision: str) -> bool:
+    return (pod["metadata"].get("labels") or {}).get(names.REVISION) == revision
+
+
+def _selected(pod: Manifest, selector: Mapping[str, str]) -> bool:
+    return selector.items() <= (pod["metadata"].get("labels") or {}).items()
+
+
+def _makes(deployment: Manifest, selector: Mapping[str, str]) -> bool:
+    """A Deployment whose pods carry at least what it selects by makes the Service's pods if that covers the Service."""
+    own = (deployment.get("spec") or {}).get("selector", {}).get("matchLabels") or {}
+    return selector.items() <= own.items() or (bool(own) and own.items() <= selector.items())

@@ -1,0 +1,184 @@
+"""Deployments: a release's pods, the idle baseline, the relay."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from bitshift_core.api.catalogue import RuntimeProfileSpec
+from bitshift_core.api.v1alpha1 import ModelRevisionSpec
+from bitshift_core.rollout import names
+from bitshift_core.rollout.releases import MODEL_MOUNT, Resolved, claim_of, model_path
+
+from . import RESTRICTED_CONTAINER, RESTRICTED_POD, Manifest, Owner, model_volume, scratch
+
+STABLE_PORT, CANDIDATE_PORT, ADMIN_PORT = 8081, 8082, 8083
+RELAY_REPLICAS = 2
+PER_POD = ("nodeName", "hostname", "subdomain", "hostNetwork", "ephemeralContainers", "priority", "affinity")
+"""What a copy of a user's pod must not repeat: it shall stand beside the original."""
+
+
+def release(
+    owner: Owner,
+    revision: str,
+    sealed: ModelRevisionSpec,
+    resolved: Resolved,
+    profile: RuntimeProfileSpec,
+    *,
+    affinity: Manifest | None,
+    runtime_image: str,
+    pull_policy: str,
+    start_seconds: float,
+    drain_seconds: int,
+    role: str = "release",
+) -> Manifest:
+    """Return the Deployment of a release: the engine's own image and entrypoint, our arguments."""
+    volumes, mounts = scratch(profile.writable_directories)
+    claim = claim_of(sealed.artifact)
+    pod: Manifest = {
+        "securityContext": dict(RESTRICTED_POD),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # a Service called like the engine would overwrite its variables
+        "terminationGracePeriodSeconds": profile.pre_stop_seconds + drain_seconds + 5,
+        "containers": [_engine(sealed, resolved, profile, mounts, start_seconds)],
+        "volumes": [*volumes, model_volume(sealed.artifact, claim[0] if claim else None)],
+    }
+    if not claim:
+        pod["initContainers"] = [_fetch(sealed.artifact, resolved.digest, runtime_image, pull_policy)]
+    if affinity:
+        pod["affinity"] = affinity
+    if resolved.node_selector:
+        pod["nodeSelector"] = dict(resolved.node_selector)
+    return _deployment(owner, revision, resolved.replicas, pod, revision=revision, role=role)
+
+
+def baseline(owner: Owner, pod_spec: Mapping[str, Any]) -> Manifest:
+    """Return one idle copy of stable's pod that no Service of the user's selects."""
+    pod = {key: copy.deepcopy(value) for key, value in pod_spec.items() if key not in PER_POD}
+    for container in pod.get("containers", []):
+        for port in container.get("ports") or []:
+            port.pop("hostPort", None)
+    return _deployment(owner, names.baseline_name(owner.name), 1, pod, role="baseline")
+
+
+def relay(
+    owner: Owner,
+    *,
+    revision: str,
+    stable_url: str,
+    candidate_url: str,
+    tenant_header: str,
+    drain_seconds: int,
+    image: str,
+    pull_policy: str,
+) -> Manifest:
+    """Return the pass-through that stands in front of both arms while a rollout runs."""
+    arguments = ["relay", "--stable-url", stable_url, "--candidate-url", candidate_url, "--release", revision]
+    arguments += ["--tenant-header", tenant_header, "--drain-seconds", str(drain_seconds)]
+    container = {
+        "name": "relay",
+        "image": image,
+        "imagePullPolicy": pull_policy,
+        "args": arguments,
+        "ports": [
+            {"name": "stable", "containerPort": STABLE_PORT},
+            {"name": "candidate", "containerPort": CANDIDATE_PORT},
+            {"name": "admin", "containerPort": ADMIN_PORT},
+        ],
+        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "admin"}, "periodSeconds": 1},
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": "admin"}, "periodSeconds": 10, "timeoutSeconds": 5},
+        "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": dict(RESTRICTED_CONTAINER),
+    }
+    pod = {
+        "securityContext": dict(RESTRICTED_POD),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": drain_seconds + 10,
+        "containers": [container],
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": names.labels(owner.name, role="relay")},
+            }
+        ],
+    }
+    deployment = _deployment(owner, names.relay_name(owner.name), RELAY_REPLICAS, pod, role="relay")
+    deployment["spec"]["template"]["metadata"]["annotations"] = {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(ADMIN_PORT),
+    }
+    deployment["spec"]["strategy"] = {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    return deployment
+
+
+def _deployment(owner: Owner, name: str, replicas: int, pod: Manifest, **labels: str) -> Manifest:
+    metadata = owner.metadata(name, **labels)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "selector": {"matchLabels": metadata["labels"]},
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+        },
+    }
+
+
+def _engine(
+    sealed: ModelRevisionSpec,
+    resolved: Resolved,
+    profile: RuntimeProfileSpec,
+    mounts: list[Manifest],
+    start_seconds: float,
+) -> Manifest:
+    health = {"httpGet": {"path": profile.health_path, "port": "http"}}
+    environment: list[Manifest] = [{"name": each.name, "value": each.value} for each in profile.env]
+    if resolved.api_key_secret:
+        key = {"name": resolved.api_key_secret.name, "key": resolved.api_key_secret.key}
+        environment.append({"name": "BITSHIFT_API_KEY", "valueFrom": {"secretKeyRef": key}})
+    container: Manifest = {
+        "name": "engine",
+        "image": sealed.image,
+        "args": list(sealed.args),
+        "env": environment,
+        "ports": [{"name": "http", "containerPort": resolved.port}],
+        "startupProbe": health | {"periodSeconds": 1, "failureThreshold": max(30, int(start_seconds) + 30)},
+        "readinessProbe": health | {"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": health | {"periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 12},
+        "lifecycle": {"preStop": {"sleep": {"seconds": profile.pre_stop_seconds}}},
+        "resources": _resources(sealed, resolved),
+        "securityContext": dict(RESTRICTED_CONTAINER),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [*mounts, {"name": "models", "mountPath": MODEL_MOUNT, "readOnly": True}],
+    }
+    if profile.command:
+        container["command"] = list(profile.command)
+    if not profile.pre_stop_seconds:
+        del container["lifecycle"]
+    return container
+
+
+def _resources(sealed: ModelRevisionSpec, resolved: Resolved) -> Manifest:
+    requests: Manifest = {"cpu": f"{resolved.cpu_millis}m"} if resolved.cpu_millis else {}
+    if sealed.gpus_per_replica:
+        return {"requests": requests, "limits": {"nvidia.com/gpu": str(sealed.gpus_per_replica)}}
+    return {"requests": requests | {"memory": str(sealed.needed_bytes)}}
+
+
+def _fetch(uri: str, digest: str | None, image: str, pull_policy: str) -> Manifest:
+    arguments = ["fetch", "--uri", uri, "--to", model_path(uri)]
+    return {
+        "name": "fetch",
+        "image": image,
+        "imagePullPolicy": pull_policy,
+        "args": [*arguments, "--digest", digest] if digest else arguments,
+        "securityContext": dict(RESTRICTED_CONTAINER),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
+        "volumeMounts": [{"name": "models", "mountPath": MODEL_MOUNT}],
+    }
