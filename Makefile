@@ -1,0 +1,78 @@
+# The few verbs of this repository; `make help` lists them. On a fresh Debian 12, as root, each one does its own set-up.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
+HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
+# A word like TESTS=e2e/test_rollback.py narrows `make e2e` down.
+TESTS ?= e2e
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: venv ## Show a rollout, and a rollback, of a real model on a real Kubernetes (CONTEXT=name uses a cluster of yours)
+	$(PYTHON) -m e2e.demo $(if $(CONTEXT),--context $(CONTEXT))
+
+.PHONY: demo-down
+demo-down: venv ## End the demo and the cluster that it started
+	$(PYTHON) -m e2e.cluster down
+
+.PHONY: test
+test: check e2e ## Everything that a change must pass: `check`, then `e2e`
+
+.PHONY: test-all
+test-all: test bench-all ## `test`, then every benchmark
+
+.PHONY: check
+check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests, the chart
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest tests
+	$(HELM) lint --strict charts/bitshift
+
+.PHONY: e2e
+e2e: venv ## Tests with a real control plane, engine and gateway, which it starts (TESTS=… narrows them down)
+	$(PYTHON) -m e2e.cluster up
+	.venv/bin/pytest $(TESTS)
+
+.PHONY: format
+format: venv ## Put the code into its form
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+.PHONY: crds
+crds: venv ## Write the CRDs from the models, and the chart's table of values from its comments
+	$(PYTHON) tests/crds.py
+	$(PYTHON) tests/charts/values_table.py
+
+.PHONY: bench-all
+bench-all: $(patsubst %,bench-%,$(filter-out __init__,$(notdir $(basename $(wildcard e2e/bench/*.py tests/bench/*.py))))) ## Every benchmark
+
+bench-%: venv ## One benchmark by the name of its file in e2e/bench or tests/bench
+	@if [ -f e2e/bench/$*.py ]; then exec $(PYTHON) -m e2e.bench.$*; \
+	elif [ -f tests/bench/$*.py ]; then exec $(PYTHON) -m tests.bench.$*; \
+	else echo "There is no benchmark '$*': NAME must be a file in e2e/bench or tests/bench." >&2; exit 2; fi
+
+.PHONY: venv
+venv: $(INSTALLED) ## Make .venv, again only when pyproject.toml changed
+
+$(INSTALLED): pyproject.toml
+	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(MAKE) --no-print-directory python
+	test -x $(PYTHON) || python3 -m venv .venv
+	test -x .venv/bin/uv || $(PYTHON) -m pip install --quiet uv
+	.venv/bin/uv pip install --quiet --python $(PYTHON) -e '.[dev]' || $(PYTHON) -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+.PHONY: python
+python:
+	@test "$$(id -u)" = 0 || { echo "Python 3.11 with its venv module must be installed: as root, apt-get install python3-venv" >&2; exit 1; }
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3 python3-venv
+
+$(CACHE)/bin/helm: | venv
+	$(PYTHON) -m e2e.cluster build
