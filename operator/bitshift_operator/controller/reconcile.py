@@ -15,8 +15,9 @@ from bitshift_core.rollout.status import report
 
 from ..cluster.act import Turn
 from ..cluster.client import Manifest
-from ..cluster.kinds import QUANTIZED_MODEL, Key
+from ..cluster.kinds import DEPLOYMENT, HTTP_ROUTE, NODE, POD, QUANTIZED_MODEL, SERVICE, Key
 from ..cluster.routing import NotConfirmed
+from .interests import ANY, Thing
 from .world import World
 
 QUIET_SECONDS = 3.0
@@ -37,6 +38,7 @@ async def reconcile(key: Key, world: World) -> float | None:
     turn = Turn(world.kube, world.settings, world.http, seen, snapshot, world.now())
     decision = await _act(turn, seen, decision)
     world.metrics.decided(key, decision)
+    world.interests.note(key, _interests(seen))
     return await _tell(key, world, dict(snapshot.model), seen, decision)
 
 
@@ -51,6 +53,20 @@ async def _act(turn: Turn, seen: Observation, decision: Decision) -> Decision:
     except UserError as error:
         return Decision("Blocked", Plan(error.reason, error.message, stalled=True, wake_after=30))
     return decision
+
+
+def _interests(seen: Observation) -> list[Thing]:
+    """Return what is not ours but would change the next decision; room matters only to who waits for it."""
+    near = Key(seen.namespace, seen.spec.stable.service if seen.spec.stable else "")
+    things: list[Thing] = [
+        (SERVICE, near),
+        (DEPLOYMENT, Key(seen.namespace, seen.stable.owner[1] if seen.stable else "")),
+    ]
+    if seen.spec.traffic.route:
+        things.append((HTTP_ROUTE, Key(seen.namespace, seen.spec.traffic.route)))
+    if any(release.fit and release.fit.verdict != "Fits" for release in seen.releases):
+        things += [(NODE, ANY), (POD, ANY)]
+    return things
 
 
 def _leaves(decision: Decision) -> bool:
