@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
+
 from bitshift_runtime.evaluate.config import SideConfig
 
 Reply = Callable[[str], str]
@@ -22,6 +23,7 @@ class FakeEngine:
     template: str | None = "{{ messages }}"
     tokenizer_offset: int | None = 0
     """None has no tokenise endpoint; another number is another tokenizer."""
+    answer_seconds: float = 0
     first_token_seconds: float = 0
     token_seconds: float = 0
     refused_fields: frozenset[str] = frozenset()
@@ -46,6 +48,7 @@ class FakeEngine:
         self.bodies.append(body)
         if self.refused_fields & set(body):
             return web.json_response({"error": "unknown field"}, status=400)
+        await asyncio.sleep(self.answer_seconds)
         if (status := self.status(prompt)) != 200:
             return web.json_response({"error": "as asked"}, status=status)
         if body.get("stream"):

@@ -6,16 +6,17 @@ Here: order, concurrency, deadline and early stop. Not here: what a pair is wort
 
 import asyncio
 import random
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bitshift_core.api.catalogue import Item, Scorer
+from bitshift_core.evidence.paired import Agreement, Scores, agreement
 
 from .config import SuiteConfig
 from .endpoint import Answer, Endpoint
-from .scoring import agreement, score
+from .scoring import score, words
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Pair:
     """One item's two scores; texts are gone by now."""
 
     item: str
-    parent: float
-    candidate: float
+    outcome: Scores | Agreement
+    """The parent's and the candidate's score; of Agreement, tokens that agree and tokens that were compared."""
     critical: bool = False
     parent_failure: str = ""
     candidate_failure: str = ""
@@ -36,8 +37,9 @@ class Asked:
 
     suite: SuiteConfig
     planned: int
+    critical: int = 0
+    """Critical items, which are asked first."""
     pairs: list[Pair] = field(default_factory=list)
-    stopped_early: bool = False
     out_of_time: bool = False
 
     @property
@@ -45,10 +47,10 @@ class Asked:
         """Return the pairs that count: an item to which the parent has no answer measures nothing."""
         return [pair for pair in self.pairs if not pair.parent_failure]
 
-    def failures(self, side: str) -> Counter[str]:
-        """Return how often a side failed, by kind of failure."""
+    def failures(self, side: str) -> list[str]:
+        """Return how each request that failed on a side did."""
         found = (pair.candidate_failure if side == "candidate" else pair.parent_failure for pair in self.pairs)
-        return Counter(failure for failure in found if failure)
+        return [failure for failure in found if failure]
 
 
 async def ask_suite(
@@ -65,14 +67,15 @@ async def ask_suite(
 
     Pairs are taken in the order in which they were asked: taking the quickest first would favour short answers.
     """
-    running = in_order((ask_pair(asked.suite, item, sides) for item in shuffled(asked.suite.name, items)), pairs_in_flight)
+    running = in_order(
+        (ask_pair(asked.suite, item, sides) for item in shuffled(asked.suite.name, items)), pairs_in_flight
+    )
     try:
         async with asyncio.timeout_at(deadline):
             async for pair in running:
                 asked.pairs.append(pair)
                 progress(asked)
                 if enough(asked):
-                    asked.stopped_early = len(asked.pairs) < asked.planned
                     return
     except TimeoutError:
         asked.out_of_time = True
@@ -84,8 +87,10 @@ async def ask_pair(suite: SuiteConfig, item: Item, sides: tuple[Endpoint, Endpoi
     """Ask both sides the same thing at the same time, so that whatever else the machine does hits both."""
     messages, parameters = request_of(suite, item)
     candidate, parent = await asyncio.gather(*(side.chat(messages, **parameters) for side in sides))
-    scores = scores_of(suite, item, parent, candidate)
-    return Pair(item.name, *scores, item.critical, parent.failure, candidate.failure)
+    outcome = (
+        _agreed(parent, candidate) if suite.scorer is Scorer.AGREEMENT else _scores(suite, item, parent, candidate)
+    )
+    return Pair(item.name, outcome, item.critical, parent.failure, candidate.failure)
 
 
 def request_of(suite: SuiteConfig, item: Item) -> tuple[list[dict[str, str]], dict[str, Any]]:
@@ -98,15 +103,18 @@ def request_of(suite: SuiteConfig, item: Item) -> tuple[list[dict[str, str]], di
     return [*messages, {"role": "user", "content": item.prompt}], parameters
 
 
-def scores_of(suite: SuiteConfig, item: Item, parent: Answer, candidate: Answer) -> tuple[float, float]:
-    """Return the parent's and the candidate's score; a failed request scores nothing."""
-    if suite.scorer is Scorer.AGREEMENT:
-        return 1.0, 0.0 if candidate.failure or parent.failure else agreement(parent.text, candidate.text)
-    return _score(suite, item, parent), _score(suite, item, candidate)
+def _scores(suite: SuiteConfig, item: Item, *answers: Answer) -> Scores:
+    """Return each answer's score; a failed request scores nothing."""
+    parent, candidate = (
+        0.0 if answer.failure else score(suite.scorer, item, answer.text, suite.json_schema) for answer in answers
+    )
+    return parent, candidate
 
 
-def _score(suite: SuiteConfig, item: Item, answer: Answer) -> float:
-    return 0.0 if answer.failure else score(suite.scorer, item, answer.text, suite.json_schema)
+def _agreed(parent: Answer, candidate: Answer) -> Agreement:
+    """Return how far the answers go together; a failed request agrees in none of the parent's words."""
+    theirs = words(parent.text)
+    return (0, len(theirs) + 1) if candidate.failure else agreement(theirs, words(candidate.text))
 
 
 def shuffled(name: str, items: Sequence[Item]) -> list[Item]:
@@ -115,7 +123,7 @@ def shuffled(name: str, items: Sequence[Item]) -> list[Item]:
     return sorted(mixed, key=lambda item: not item.critical)
 
 
-async def in_order(pairs: Iterable[Any], at_once: int) -> AsyncIterator[Pair]:
+async def in_order(pairs: Iterable[Any], at_once: int) -> AsyncGenerator[Pair, None]:
     """Yield the results of coroutines in their order with at most so many running; the rest is never started."""
     coroutines: Iterator[Any] = iter(pairs)
     running: deque[asyncio.Task[Pair]] = deque()

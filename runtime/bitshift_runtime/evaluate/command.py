@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import click
+
 from bitshift_core.evidence.report import GateReport, Verdict
 
 from .asking import Asked

@@ -1,7 +1,7 @@
 """The gate before any answer counts: same tokens, same chat template, the promised context, on the endpoints that run.
 
-Here: comparing what two live endpoints say and do. Not here: asking them (`introspection`); what their artifacts' facts
-say is compared only where the endpoints are silent.
+Here: comparing what two live endpoints say and do. Not here: asking them (`introspection`), comparing the facts of
+their artifacts (`bitshift_core.evidence.gates`), which count only where the endpoints are silent.
 """
 
 import asyncio
@@ -11,18 +11,18 @@ from enum import Enum
 from typing import TypeVar
 
 from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.evidence.gates import judge_compatibility
 from bitshift_core.evidence.report import GateReport, Verdict
 
 from .config import GateConfig
 from .endpoint import Endpoint
 from .introspection import CHATS, TEXTS, Introspection, introspect
 
-
 Known = TypeVar("Known")
 
 
 class Finding(Enum):
-    """What one comparison came to."""
+    """What one comparison came to; unknown is neither good nor bad."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -31,181 +31,154 @@ class Finding(Enum):
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison in words; an essential one that stays unknown lets nothing pass."""
+    """One comparison: a whole sentence where it differs, else a part of one."""
 
-    name: str
     finding: Finding
     sentence: str
-    essential: bool = False
 
 
 @dataclass(frozen=True)
 class Sides:
-    """All that is known of both sides."""
+    """What both endpoints say; no parent where none is running."""
 
-    config: GateConfig
+    model: str
+    promised_tokens: int | None
     candidate: Introspection
     parent: Introspection | None
 
-    def facts(self, read: Callable[[ArtifactFacts], object]) -> tuple[object, object] | None:
-        """Return a fact of candidate and parent where both artifacts are known and of one format."""
-        candidate, parent = self.config.candidate_facts, self.config.parent_facts
-        if candidate is None or parent is None or candidate.format != parent.format:
-            return None
-        ours, theirs = read(candidate), read(parent)
-        return (ours, theirs) if ours and theirs else None
+    def both(self, read: Callable[[Introspection], Known | None]) -> tuple[Known, Known] | None:
+        """Return what candidate and parent say, where both say it."""
+        ours, theirs = read(self.candidate), read(self.parent) if self.parent else None
+        return None if ours is None or theirs is None else (ours, theirs)
 
 
 async def check_compatibility(config: GateConfig, candidate: Endpoint, parent: Endpoint | None) -> GateReport:
     """Return the compatibility gate's report."""
     ours, theirs = await asyncio.gather(introspect(candidate), _introspect_parent(parent))
-    return judge(config, tuple(check(Sides(config, ours, theirs)) for check in CHECKS))
+    return judge(config, Sides(config.candidate.model, config.context_tokens, ours, theirs))
 
 
-def judge(config: GateConfig, checks: tuple[Check, ...]) -> GateReport:
-    """Return the verdict of all checks: any difference fails, an essential unknown decides nothing."""
-    different = [check for check in checks if check.finding is Finding.DIFFERENT]
-    unknown = [check for check in checks if check.finding is Finding.UNKNOWN]
-    missing = [check for check in unknown if check.essential]
-    if different or missing:
-        verdict = Verdict.FAILED if different else Verdict.INCONCLUSIVE
-        message = " ".join(check.sentence for check in different or missing)
-    else:
-        verdict = Verdict.PASSED
-        message = _passed([check for check in checks if check.finding is Finding.SAME], unknown)
-    return GateReport(gate="compatibility", revision=config.revision, verdict=verdict, message=message)
+def judge(config: GateConfig, sides: Sides) -> GateReport:
+    """Return the verdict: any difference fails, a parent with which nothing can be compared decides nothing."""
+    checks = tuple(check(sides) for check in CHECKS)
+    report = _with_facts(config, sides, [check.sentence for check in checks if check.finding is Finding.DIFFERENT])
+    if report.verdict is Verdict.FAILED:
+        return report
+    if missing := _incomparable(config, sides):
+        return report.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "message": missing})
+    return report.model_copy(update={"message": f"{report.message} {_told(checks)}".strip()})
 
 
 def answers(sides: Sides) -> Check:
     """Check that the candidate answers, under the name that users ask for."""
     if failure := sides.candidate.answer_failure:
-        return Check("answers", Finding.DIFFERENT, f"The candidate did not answer a one-token question: {failure}.")
-    wanted, served = sides.config.candidate.model, sides.candidate.served_models
-    if served and wanted not in served:
+        return Check(Finding.DIFFERENT, f"The candidate did not answer a one-token question: {failure}.")
+    served = sides.candidate.served_models
+    if served and sides.model not in served:
         names = ", ".join(f"'{name}'" for name in served[:3])
-        return Check("answers", Finding.DIFFERENT, f"The candidate serves {names}, not '{wanted}'.")
-    return Check("answers", Finding.SAME, "it answers")
-
-
-def parent_answers(sides: Sides) -> Check:
-    """Check that there is a parent to compare with."""
-    if sides.parent is None:
-        return Check("parent", Finding.UNKNOWN, "no parent is running to compare with")
-    if failure := sides.parent.answer_failure:
-        sentence = f"The parent did not answer a one-token question: {failure}."
-        return Check("parent", Finding.UNKNOWN, sentence, essential=True)
-    return Check("parent", Finding.SAME, "its parent answers")
-
-
-def context(sides: Sides) -> Check:
-    """Check that one sequence gets the context that was promised, else what the parent serves."""
-    parent = sides.parent.context_tokens if sides.parent else None
-    promised, served = sides.config.context_tokens or parent, sides.candidate.context_tokens
-    if promised is None or served is None:
-        return Check("context", Finding.UNKNOWN, "the served context")
-    if served < promised:
-        return Check(
-            "context",
-            Finding.DIFFERENT,
-            f"The candidate serves {served} tokens of context to a sequence; {promised} are promised.",
-        )
-    return Check("context", Finding.SAME, f"it serves {served} of {promised} promised tokens of context")
-
-
-def vocabulary(sides: Sides) -> Check:
-    """Check that both know as many tokens; padding of the embedding may differ where the tokens themselves agree."""
-    live = _both(sides, lambda side: side.vocabulary_size)
-    sizes = live or sides.facts(lambda facts: facts.vocab_size)
-    if sizes is None:
-        return Check("vocabulary", Finding.UNKNOWN, "the vocabulary's size")
-    if sizes[0] == sizes[1]:
-        return Check("vocabulary", Finding.SAME, f"a vocabulary of {sizes[0]} tokens")
-    if _both_equal(sides, lambda side: side.text_tokens):
-        return Check("vocabulary", Finding.UNKNOWN, f"why {sizes[0]} vocabulary entries stand against {sizes[1]}")
-    sentence = f"The candidate's vocabulary has {sizes[0]} entries, the parent's {sizes[1]}."
-    return Check("vocabulary", Finding.DIFFERENT, sentence)
+        return Check(Finding.DIFFERENT, f"The candidate serves {names}, not '{sides.model}'.")
+    return Check(Finding.SAME, "it answers")
 
 
 def tokenizer(sides: Sides) -> Check:
-    """Check that texts are cut alike: by the live endpoints where they tell, else by the tokenizers' digests."""
-    live = _both(sides, lambda side: side.text_tokens)
-    if live:
-        differing = sum(ours != theirs for ours, theirs in zip(*live, strict=True))
-        if differing:
-            sentence = f"Candidate and parent cut {differing} of {len(TEXTS)} texts into different tokens."
-            return Check("tokenizer", Finding.DIFFERENT, sentence)
-        return Check("tokenizer", Finding.SAME, f"the same tokens for {len(TEXTS)} texts")
-    return _by_digest(sides, "tokenizer", lambda facts: facts.tokenizer_digest)
+    """Check that texts are cut into the same tokens."""
+    tokens = sides.both(lambda side: side.text_tokens)
+    if tokens is None:
+        return Check(Finding.UNKNOWN, "tokens of texts")
+    differing = sum(ours != theirs for ours, theirs in zip(*tokens, strict=True))
+    if differing:
+        sentence = f"Candidate and parent cut {differing} of {len(TEXTS)} texts into different tokens."
+        return Check(Finding.DIFFERENT, f"{sentence} Give the candidate the parent's tokenizer.")
+    return Check(Finding.SAME, f"{len(TEXTS)} texts give the same tokens")
 
 
 def template(sides: Sides) -> Check:
-    """Check that chats are rendered alike: by their tokens, else by the template's text, else by its digest."""
-    live = _both(sides, lambda side: side.chat_tokens)
-    if live:
-        differing = sum(ours != theirs for ours, theirs in zip(*live, strict=True))
+    """Check that chats are rendered alike: by the tokens they give, else by the template's text."""
+    tokens = sides.both(lambda side: side.chat_tokens)
+    mend = "Give the candidate the parent's chat template."
+    if tokens:
+        differing = sum(ours != theirs for ours, theirs in zip(*tokens, strict=True))
         if differing:
-            sentence = f"The chat templates differ: {differing} of {len(CHATS)} chats give different tokens."
-            return Check("chat template", Finding.DIFFERENT, sentence)
-        return Check("chat template", Finding.SAME, f"the same tokens for {len(CHATS)} chats")
-    texts = _both(sides, lambda side: side.template_digest)
-    if texts:
-        return _compared("chat template", *texts)
-    return _by_digest(sides, "chat template", lambda facts: facts.chat_template_digest)
+            sentence = f"Candidate and parent render {differing} of {len(CHATS)} chats into different tokens."
+            return Check(Finding.DIFFERENT, f"{sentence} {mend}")
+        return Check(Finding.SAME, f"{len(CHATS)} chats give the same tokens")
+    texts = sides.both(lambda side: side.template_digest)
+    if texts is None:
+        return Check(Finding.UNKNOWN, "the chat template")
+    if texts[0] != texts[1]:
+        return Check(Finding.DIFFERENT, f"The chat templates of candidate and parent are different texts. {mend}")
+    return Check(Finding.SAME, "the chat templates are the same")
 
 
-def comparable(sides: Sides) -> Check:
-    """Check that tokens or templates could be compared at all: without either, quality would be judged blindly."""
-    if sides.parent is None or {tokenizer(sides).finding, template(sides).finding} != {Finding.UNKNOWN}:
-        return Check("comparable", Finding.SAME, "")
-    sentence = (
-        "Neither endpoint tokenises on request and the parent's artifact is not known: "
-        "name it in `spec.parent.artifact`, so that tokenizers and chat templates can be compared."
-    )
-    return Check("comparable", Finding.UNKNOWN, sentence, essential=True)
+def vocabulary(sides: Sides) -> Check:
+    """Check that both know as many tokens; where texts give the same tokens the rest is padding."""
+    sizes = sides.both(lambda side: side.vocabulary_size)
+    if sizes is None or (sizes[0] != sizes[1] and tokenizer(sides).finding is Finding.SAME):
+        return Check(Finding.UNKNOWN, "the vocabulary")
+    if sizes[0] != sizes[1]:
+        return Check(Finding.DIFFERENT, f"The candidate's vocabulary has {sizes[0]} entries, the parent's {sizes[1]}.")
+    return Check(Finding.SAME, f"both know {sizes[0]} tokens")
 
 
-CHECKS: tuple[Callable[[Sides], Check], ...] = (
-    answers,
-    parent_answers,
-    tokenizer,
-    template,
-    vocabulary,
-    context,
-    comparable,
-)
+def context(sides: Sides) -> Check:
+    """Check that one sequence gets the context that was promised, else the one that the parent serves."""
+    served = sides.candidate.context_tokens
+    promised = sides.promised_tokens or (sides.parent.context_tokens if sides.parent else None)
+    if promised is None or served is None:
+        return Check(Finding.UNKNOWN, "the served context")
+    if served < promised:
+        sentence = f"The candidate serves {served} tokens of context to a sequence, {promised} are promised."
+        return Check(Finding.DIFFERENT, f"{sentence} Raise its context or lower `spec.serving.contextTokens`.")
+    return Check(Finding.SAME, f"{served} tokens of context are served where {promised} are promised")
+
+
+CHECKS: tuple[Callable[[Sides], Check], ...] = (answers, tokenizer, template, vocabulary, context)
 
 
 async def _introspect_parent(parent: Endpoint | None) -> Introspection | None:
     return None if parent is None else await introspect(parent)
 
 
-def _both(sides: Sides, read: Callable[[Introspection], Known | None]) -> tuple[Known, Known] | None:
-    ours = read(sides.candidate)
-    theirs = read(sides.parent) if sides.parent else None
-    return None if ours is None or theirs is None else (ours, theirs)
+def _with_facts(config: GateConfig, sides: Sides, different: list[str]) -> GateReport:
+    """Return what the artifacts' facts say besides; digests that live endpoints have answered for are passed over."""
+    if config.candidate_facts is None:
+        verdict = Verdict.FAILED if different else Verdict.PASSED
+        message = " ".join(different)
+        return GateReport(gate="compatibility", revision=config.revision, verdict=verdict, message=message)
+    return judge_compatibility(
+        config.revision,
+        config.candidate_facts,
+        _less_what_is_known(config.parent_facts, sides),
+        context_tokens=config.context_tokens or 0,
+        findings=different,
+    )
 
 
-def _both_equal(sides: Sides, read: Callable[[Introspection], object]) -> bool:
-    found = _both(sides, read)
-    return found is not None and found[0] == found[1]
+def _less_what_is_known(facts: ArtifactFacts | None, sides: Sides) -> ArtifactFacts | None:
+    """Return a parent's facts without the digests of what was seen to be the same: files differ in spelling, too."""
+    if facts is None:
+        return None
+    seen = {"tokenizer_digest": tokenizer(sides), "chat_template_digest": template(sides)}
+    return facts.model_copy(update={name: "" for name, check in seen.items() if check.finding is Finding.SAME})
 
 
-def _by_digest(sides: Sides, name: str, read: Callable[[ArtifactFacts], object]) -> Check:
-    digests = sides.facts(read)
-    if digests is None:
-        return Check(name, Finding.UNKNOWN, f"whether the {name} is the parent's")
-    return _compared(name, *digests)
+def _incomparable(config: GateConfig, sides: Sides) -> str:
+    """Return why nothing can be compared; empty when something can, or when there is no parent to compare with."""
+    if sides.parent and sides.parent.answer_failure:
+        return f"The parent did not answer a one-token question: {sides.parent.answer_failure}. Mend it and retry."
+    ours, theirs = config.candidate_facts, config.parent_facts
+    by_digest = ours and theirs and ours.tokenizer_digest and theirs.tokenizer_digest and ours.format == theirs.format
+    live = {tokenizer(sides).finding, template(sides).finding} != {Finding.UNKNOWN}
+    if sides.parent is None or by_digest or live:
+        return ""
+    return (
+        "Nothing tells whether the tokenizer is the parent's: the endpoints do not tokenise on request and the parent's"
+        " artifact is not known. Name it in `spec.parent.artifact`."
+    )
 
 
-def _compared(name: str, ours: object, theirs: object) -> Check:
-    if ours == theirs:
-        return Check(name, Finding.SAME, f"the same {name}")
-    sentence = f"The candidate's {name} ({str(ours)[:19]}) is not the parent's ({str(theirs)[:19]})."
-    return Check(name, Finding.DIFFERENT, sentence)
-
-
-def _passed(same: list[Check], unknown: list[Check]) -> str:
-    sentence = f"The candidate is compatible with its parent: {', '.join(check.sentence for check in same if check.sentence)}."
-    if unknown:
-        sentence += f" Unknown: {', '.join(check.sentence for check in unknown)}."
-    return sentence
+def _told(checks: tuple[Check, ...]) -> str:
+    same = [check.sentence for check in checks if check.finding is Finding.SAME]
+    unknown = [check.sentence for check in checks if check.finding is Finding.UNKNOWN]
+    told = f"Of the running candidate: {', '.join(same)}."
+    return f"{told} Unknown: {', '.join(unknown)}." if unknown else told

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import Field, ValidationError
+
 from bitshift_core.api.base import ApiObject
 from bitshift_core.api.catalogue import EvalSuiteSpec, Item
 from bitshift_core.api.v1alpha1 import LoadGate
 from bitshift_core.artifact.facts import ArtifactFacts
-from pydantic import Field, ValidationError
 
 MAX_ITEMS = 100_000
 """Items that a suite from a file may hold; more would not end within any deadline."""

@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 
 import click
+
+from bitshift_core.api.catalogue import Scorer
 from bitshift_core.evidence.report import GateReport
-from bitshift_runtime import cluster
 
 from .asking import Asked
 
@@ -16,12 +17,16 @@ from .asking import Asked
 def deliver(report: GateReport) -> None:
     """Write the report where the kubelet picks it up, and its sentence to whoever reads the log."""
     click.echo(f"{report.verdict}: {report.message}")
+    from bitshift_runtime import cluster
+
     cluster.write_termination(report.fit_into().to_json())
 
 
 def deliver_failure(reason: str, message: str) -> None:
     """Say why there is no verdict at all."""
     click.echo(f"{reason}: {message}", err=True)
+    from bitshift_runtime import cluster
+
     cluster.write_termination(json.dumps({"reason": reason, "message": message}, ensure_ascii=False))
 
 
@@ -29,6 +34,8 @@ def deliver_scores(config_map: str, suites: Sequence[Asked]) -> None:
     """Write every item's two scores, one key per suite; a refused write costs the detail, never the verdict."""
     if not config_map or not suites:
         return
+    from bitshift_runtime import cluster
+
     try:
         cluster.patch_config_map(config_map, {f"{asked.suite.name}.jsonl": scores(asked) for asked in suites})
     except Exception as error:  # whatever stands between us and the API server
@@ -37,8 +44,10 @@ def deliver_scores(config_map: str, suites: Sequence[Asked]) -> None:
 
 def scores(asked: Asked) -> str:
     """Return a suite's scores as JSON lines: names and numbers, no texts."""
+    names = ("agreed", "compared") if asked.suite.scorer is Scorer.AGREEMENT else ("parent", "candidate")
     lines = (
-        {"item": pair.item, "parent": round(pair.parent, 3), "candidate": round(pair.candidate, 3)}
+        {"item": pair.item}
+        | dict(zip(names, pair.outcome, strict=True))
         | ({"parentFailure": pair.parent_failure} if pair.parent_failure else {})
         | ({"candidateFailure": pair.candidate_failure} if pair.candidate_failure else {})
         for pair in asked.pairs

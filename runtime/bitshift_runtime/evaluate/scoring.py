@@ -1,24 +1,25 @@
-"""What one answer is worth: 1 or 0 against what was expected, or how far it agrees with the parent's own answer.
+"""What one answer is worth against what was expected of it: 1 or 0.
 
-Here: the four scorers, pure. Not here: what many scores add up to (`bitshift_core.evidence.paired`).
+Here: the scorers, and what is wrong with a suite itself; pure. Not here: how far two answers agree, and what many
+scores add up to (`bitshift_core.evidence.paired`).
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
 from typing import Any
 
-from bitshift_core.api.catalogue import Item, Scorer
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator, validator_for
-from jsonschema_specifications import REGISTRY
+from referencing import Registry
 from referencing.exceptions import Unresolvable
+
+from bitshift_core.api.catalogue import Item, Scorer
 
 # A letter or digit of a script that separates words; Thai, Lao, Chinese, Japanese and Korean do not.
 WORD_CHARACTER = r"[^\W_\u0E00-\u0EFF\u1100-\u11FF\u2E80-\uD7FF\uF900-\uFAFF]"
 FENCED = re.compile(r"\A\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
-TOKEN = re.compile(r"\w+|[^\w\s]")
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def score(scorer: Scorer, item: Item, answer: str, schema: Mapping[str, Any] | None = None) -> float:
@@ -31,7 +32,7 @@ def score(scorer: Scorer, item: Item, answer: str, schema: Mapping[str, Any] | N
         case Scorer.JSON_SCHEMA:
             return float(satisfies(schema or {}, item.expected, answer))
         case Scorer.AGREEMENT:
-            raise ValueError("Agreement needs both answers; see `agreement`.")
+            raise ValueError("Agreement has no expected answer: it compares two (`evidence.paired.agreement`).")
 
 
 def occurs(expected: str, answer: str) -> bool:
@@ -54,7 +55,7 @@ def satisfies(schema: Mapping[str, Any], expected: Sequence[str], answer: str) -
 
 def validator(schema: Mapping[str, Any]) -> Any:
     """Return the schema's validator; what a schema refers to is never fetched from anywhere."""
-    return validator_for(schema, default=Draft202012Validator)(schema, registry=REGISTRY)
+    return validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
 
 
 def parse(answer: str) -> Any:
@@ -72,17 +73,9 @@ def holds(expected: Any, value: Any) -> bool:
     return type(expected) is type(value) and bool(expected == value)
 
 
-def agreement(parent: str, candidate: str) -> float:
-    """Return which share of the longer answer's tokens both begin with: 1 for the same answer.
-
-    Greedy answers that part once rarely meet again, and what comes after is another answer.
-    """
-    ours, theirs = TOKEN.findall(parent), TOKEN.findall(candidate)
-    longest = max(len(ours), len(theirs))
-    if not longest:
-        return 1.0
-    together = takewhile(lambda tokens: tokens[0] == tokens[1], zip(ours, theirs, strict=False))
-    return sum(1 for _ in together) / longest
+def words(text: str) -> list[str]:
+    """Return a text's words and signs, the tokens by which two answers are compared: they need no tokenizer."""
+    return WORD.findall(text)
 
 
 def fault(scorer: Scorer, items: Sequence[Item], schema: Mapping[str, Any] | None) -> str:
@@ -103,7 +96,7 @@ def _fault_of_schema(schema: Mapping[str, Any] | None) -> str:
     if schema is None:
         return "it has no `jsonSchema`"
     try:
-        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+        validator_for(schema, default=Draft202012Validator).check_schema(dict(schema))
     except SchemaError as error:
         return f"its `jsonSchema` is none: {error.message[:200]}"
     elsewhere = next((target for target in _references(schema) if not target.startswith("#")), "")

@@ -6,6 +6,9 @@ Here: times as numbers. Not here: sending anything (`sender`).
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Side = TypeVar("Side")
 
 WARM_UP_PERCENT = 10
 WARM_UP_BOUNDS_SECONDS = (2.0, 60.0)
@@ -44,7 +47,7 @@ def blocks(requests_per_second: float, seconds: float, seed: int) -> tuple[Block
     return (warm_up, *_cut(times, seconds / count, count, len(warm_up.offsets_seconds)))
 
 
-def turns(sides: Sequence[str], block: Block) -> tuple[str, ...]:
+def turns(sides: Sequence[Side], block: Block) -> tuple[Side, ...]:
     """Return in which order the sides take a block: A B, then B A, so that a steady drift favours neither."""
     return tuple(sides) if block.number % 2 == 0 else tuple(reversed(sides))
 

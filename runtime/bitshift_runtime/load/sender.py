@@ -1,6 +1,7 @@
 """Sending requests at their times, whatever the server does, and timing what streams back.
 
-Here: an open loop against one side. Not here: when to send (`schedule`), what the times mean (`bitshift_core.evidence`).
+Here: an open loop against one side. Not here: when to send (`schedule`), what the times mean
+(`bitshift_core.evidence.load`).
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from bitshift_core.evidence.load import Side
 from bitshift_runtime.evaluate.config import SideConfig
 from bitshift_runtime.evaluate.endpoint import CONNECT_SECONDS, authorization
 
@@ -31,35 +33,16 @@ class Timing:
     sent_at: float
     first_token_at: float | None = None
     last_token_at: float | None = None
-    ended_at: float = 0
     chunks: int = 0
     tokens: int = 0
     failure: str = ""
-
-    @property
-    def client_delay_seconds(self) -> float:
-        """Return how late we were ourselves."""
-        return self.sent_at - self.intended_at
-
-    @property
-    def ttft_seconds(self) -> float | None:
-        """Return the wait for the first token as the user had it, from the intended arrival on."""
-        return None if self.first_token_at is None else self.first_token_at - self.intended_at
-
-    @property
-    def itl_seconds(self) -> float | None:
-        """Return the mean wait for each later token, by the server's own count of tokens."""
-        tokens = self.tokens or self.chunks
-        if self.first_token_at is None or self.last_token_at is None or tokens < 2:
-            return None
-        return (self.last_token_at - self.first_token_at) / (tokens - 1)
 
 
 @dataclass
 class Target:
     """One side under load: its session, and what its requests ask for."""
 
-    name: str
+    name: Side
     side: SideConfig
     reply_tokens: int
     request_seconds: float
@@ -127,7 +110,6 @@ async def send_one(target: Target, number: int, seed: int, intended_at: float) -
         timing.failure = "no answer in time"
     except (aiohttp.ClientError, OSError, ValueError) as error:
         timing.failure = f"broken off ({type(error).__name__})"
-    timing.ended_at = clock.time()
     return timing
 
 
