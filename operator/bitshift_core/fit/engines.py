@@ -94,7 +94,8 @@ class EngineConstants:
             return Chosen(bands[-1], False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
         parsed = version_of(runtime, version)
         if not parsed:
-            return Chosen(bands[-1], False, f"{version!r} tells no version of {runtime}: the margin is wide.")
+            told = f" by {version!r}" if version else ""
+            return Chosen(bands[-1], False, f"No version of {runtime} is known{told}: the margin is wide.")
         return Chosen([band for band in bands if _first_version(band) <= parsed][-1], True)
 
 

@@ -17,6 +17,8 @@ from .quantities import whole
 from .sums import Gpu, SizeSum, size_of
 from .units import gib
 
+__all__ = ["Fit", "Need", "Node", "Verdict", "plan_release"]
+
 Verdict = Literal["Fits", "Waiting", "DoesNotFit"]
 SHORT_OF_MEMORY = ("InsufficientGPUMemory", "InsufficientMemory")
 
@@ -119,9 +121,9 @@ def _why_not(need: Need, seats: Sequence[Seats]) -> tuple[str, str]:
     if need.gpus_per_replica and not largest.capacity_bytes:
         return "GPUMemoryUnknown", f"Label the GPU nodes with `{MEMORY_LABEL}` (GPU feature discovery does)."
     if not large_enough:
-        noun = "GPU" if need.gpus_per_replica else "node"
+        what = "has the largest GPU" if need.gpus_per_replica else "is the largest node"
         short = gib(largest.needed_bytes - largest.capacity_bytes)
-        offers = f"{largest.node.name} has the largest {noun} and offers {gib(largest.capacity_bytes)}: {short} short."
+        offers = f"{largest.node.name} {what} and offers {gib(largest.capacity_bytes)}: {short} short."
         return SHORT_OF_MEMORY[0 if need.gpus_per_replica else 1], offers
     if need.gpus_per_replica > max(one.node.gpu_count for one in large_enough):
         few = f"No node with such GPUs has {need.gpus_per_replica} of them."

@@ -1,0 +1,1 @@
+"""The facts Job and the fetch container: reading artifacts where they lie."""

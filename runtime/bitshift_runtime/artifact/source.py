@@ -1,0 +1,193 @@
+"""Where an artifact's bytes come from: files below a mounted claim, or an HTTP server that answers ranges.
+
+Here: names, sizes, ranges, digests. Not here: which files make an artifact (`inspect`).
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+
+from bitshift_core.artifact.errors import ArtifactError
+
+HASH_CHUNK_BYTES = 4 << 20
+CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, its bytes that were read and its size."""
+
+
+class Source(Protocol):
+    """A folder, or one file in it."""
+
+    @property
+    def entry(self) -> str:
+        """Return the file that was asked for, empty for a folder."""
+
+    def names(self) -> tuple[str, ...] | None:
+        """Return the folder's files, None where they cannot be listed."""
+
+    def size(self, name: str) -> int | None:
+        """Return the file's bytes, None where it is missing."""
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return that range, shorter where the file ends."""
+
+    def sha256(self, name: str, progress: Progress) -> str:
+        """Return the digest of the whole file, empty where that would mean a download."""
+
+
+class ClaimSource:
+    """Files of a PersistentVolumeClaim that is mounted here."""
+
+    def __init__(self, claim: str, path: str, mount: Path) -> None:
+        self._claim, self._path = claim, path
+        target = _inside(mount, path, claim)
+        if not target.exists():
+            raise self._missing(path)
+        self._folder = target if target.is_dir() else target.parent
+        self.entry = "" if target.is_dir() else target.name
+
+    def names(self) -> tuple[str, ...]:
+        """Return the files in the folder."""
+        return tuple(sorted(item.name for item in self._folder.iterdir() if item.is_file()))
+
+    def size(self, name: str) -> int | None:
+        """Return the file's bytes."""
+        path = self._folder / name
+        return path.stat().st_size if path.is_file() else None
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return a range of the file."""
+        try:
+            with (self._folder / name).open("rb") as file:
+                return os.pread(file.fileno(), length, offset)
+        except PermissionError:
+            where = f"pvc://{self._claim}/{self._path}"
+            raise ArtifactError(
+                "ArtifactUnreadable", f"{name} at {where} may not be read by user {os.getuid()}; relax its mode."
+            ) from None
+
+    def sha256(self, name: str, progress: Progress) -> str:
+        """Return the digest of the whole file."""
+        digest, done, size = hashlib.sha256(), 0, self.size(name) or 0
+        while chunk := self.read(name, done, HASH_CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            progress(name, done, size)
+        return f"sha256:{digest.hexdigest()}"
+
+    def _missing(self, path: str) -> ArtifactError:
+        return ArtifactError("ArtifactNotFound", f"The claim {self._claim} holds no {path!r}. Check the path after it.")
+
+
+def _inside(mount: Path, path: str, claim: str) -> Path:
+    """Return the path below the mount; links are followed, but not out of the claim."""
+    root = mount.resolve()
+    target = (root / path).resolve()
+    if not target.is_relative_to(root):
+        raise ArtifactError("ArtifactNotFound", f"The path {path!r} leads out of the claim {claim}.")
+    return target
+
+
+class HttpSource:
+    """Files of an HTTP server, by range; a folder is a URL that ends with a slash."""
+
+    def __init__(self, url: str, client: httpx.Client) -> None:
+        parts = urlsplit(url)
+        self._query = parts.query
+        self._base = url.split("?")[0].rsplit("/", 1)[0] + "/"
+        self.entry = parts.path.rsplit("/", 1)[1]
+        self._client = client
+        self._sizes: dict[str, int | None] = {}
+
+    def names(self) -> None:
+        """Return None: HTTP lists nothing."""
+
+    def size(self, name: str) -> int | None:
+        """Return the file's bytes as the answer to its first byte tells them."""
+        if name not in self._sizes:
+            self._sizes[name] = self._ask_size(name)
+        return self._sizes[name]
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return a range of the file."""
+        size = self.size(name) or 0
+        end = min(offset + length, size)
+        if end <= offset:
+            return b""
+        with self._get(name, offset, end - 1) as answer:
+            if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                raise self._refused(name, answer.status_code)
+            return _at_most(answer, end - offset)
+
+    def sha256(self, name: str, progress: Progress) -> str:
+        """Return nothing: headers are read without a download, and `fetch` checks the whole file."""
+        return ""
+
+    def _ask_size(self, name: str) -> int | None:
+        with self._get(name, 0, 0) as answer:
+            if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+                return None
+            if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                raise self._refused(name, answer.status_code)
+            total = answer.headers.get("content-range", "").rpartition("/")[2]
+        if not total.isdecimal():
+            raise ArtifactError("RangeNotSupported", f"{self._base}{name} does not tell its size in `Content-Range`.")
+        return int(total)
+
+    def _get(self, name: str, first: int, last: int) -> "_Stream":
+        url = urljoin(self._base, quote(name)) + (f"?{self._query}" if self._query else "")
+        headers = {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
+        return _Stream(self._client, url, headers)
+
+    def _refused(self, name: str, status: int) -> ArtifactError:
+        if status == httpx.codes.OK:
+            return ArtifactError(
+                "RangeNotSupported", f"{self._base}{name} is only served whole; headers are read by HTTP ranges."
+            )
+        return ArtifactError("ArtifactUnreadable", f"{self._base}{name} answered HTTP {status}.")
+
+
+class _Stream:
+    """One streamed answer whose failures are the artifact's, not a crash."""
+
+    def __init__(self, client: httpx.Client, url: str, headers: dict[str, str]) -> None:
+        self._url = url.split("?")[0]
+        self._context = client.stream("GET", url, headers=headers)
+
+    def __enter__(self) -> httpx.Response:
+        try:
+            return self._context.__enter__()
+        except httpx.HTTPError as error:
+            raise unreachable(self._url, error) from error
+
+    def __exit__(self, *failure: object) -> None:
+        self._context.__exit__(None, None, None)
+        if isinstance(failure[1], httpx.HTTPError):
+            raise unreachable(self._url, failure[1]) from failure[1]
+
+
+def _at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
+    """Return the body up to the limit: a server may send more than it was asked for."""
+    parts, held = [], 0
+    for part in answer.iter_bytes():
+        parts.append(part)
+        held += len(part)
+        if held >= limit_bytes:
+            break
+    return b"".join(parts)[:limit_bytes]
+
+
+def unreachable(url: str, error: Exception) -> ArtifactError:
+    """Return the error for a server that cannot be reached or breaks off."""
+    return ArtifactError("ArtifactUnreachable", f"{url} could not be read: {type(error).__name__}: {str(error)[:200]}")
+
+
+def http_client() -> httpx.Client:
+    """Return the client that all reads share: redirects are followed, proxies of the environment used."""
+    timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    return httpx.Client(follow_redirects=True, max_redirects=5, timeout=timeout)
