@@ -11,7 +11,7 @@ from dataclasses import replace
 from .rows import OTHER_TENANTS, Arm, RelayReport, Row, Stage, edge_index, edge_ms
 from .state import AT_ONCE, MAX_SEEN, MAX_TENANTS, QUANTILES, LivePolicy, LiveState, Stratum
 from .statistic import LATENCIES, Rules, restarted
-from .strata import NOTHING, Chunk, absorb, added, merged, tally
+from .strata import absorb, chunk_of, summed
 from .verdict import LiveVerdict, judge
 
 __all__ = [
@@ -159,25 +159,28 @@ def _with_interval(state: LiveState, interval: int, policy: LivePolicy) -> LiveS
 
 def _with_rows(state: LiveState, rows: Sequence[Row], rules: Rules) -> LiveState:
     """Return the state after rows of one interval: one chunk for each stratum and stage."""
-    strata, pooled, seen = dict(state.strata), state.pooled, dict(state.seen)
+    strata, pooled = dict(state.strata), state.pooled
     gathered: dict[tuple[str, Stage], list[Row]] = defaultdict(list)
     for row in rows:
         gathered[_stratum_of(row.tenant, strata), row.stage].append(row)
+    for name, stage in sorted(gathered):
+        applied = replace(rules, mixed=name == OTHER_TENANTS)
+        chunk = chunk_of(stage, gathered[name, stage], applied)
+        pooled = pooled.model_copy(update={"kinds": summed((pooled.kinds, chunk.kinds))})
+        strata[name], pooled = absorb(strata[name], pooled, chunk, applied)
+    return _with_requests(state.model_copy(update={"strata": strata, "pooled": pooled}), rows)
+
+
+def _with_requests(state: LiveState, rows: Iterable[Row]) -> LiveState:
+    """Return the state with requests counted, by tenant for the whole rollout and by arm for this step."""
+    seen, arms = dict(state.seen), {"candidate": state.candidate_requests, "stable": state.stable_requests}
+    for row in rows:
         if row.stage == "first" and (row.tenant in seen or len(seen) < MAX_SEEN):
             seen[row.tenant] = seen.get(row.tenant, 0) + row.started
-    for (name, stage), own in sorted(gathered.items()):
-        applied = replace(rules, mixed=name == OTHER_TENANTS)
-        strata[name], pooled = absorb(strata[name], pooled, _chunk(stage, own, applied), applied)
-    fresh = [row for row in rows if row.stage == "first" and row.bucket >= state.began]
-    return state.model_copy(
-        update={
-            "strata": strata,
-            "pooled": pooled.model_copy(update={"kinds": merged(pooled.kinds, _kinds(rows))}),
-            "seen": seen,
-            "candidate_requests": state.candidate_requests + sum(r.started for r in fresh if r.arm == "candidate"),
-            "stable_requests": state.stable_requests + sum(r.started for r in fresh if r.arm == "stable"),
-        }
-    )
+        if row.stage == "first" and row.bucket >= state.began:
+            arms[row.arm] += row.started
+    requests = {"candidate_requests": arms["candidate"], "stable_requests": arms["stable"]}
+    return state.model_copy(update={"seen": seen} | requests)
 
 
 def _stratum_of(tenant: str, strata: dict[str, Stratum]) -> str:
@@ -186,23 +189,6 @@ def _stratum_of(tenant: str, strata: dict[str, Stratum]) -> str:
         tenant = tenant if len(strata.keys() - {OTHER_TENANTS}) < MAX_TENANTS else OTHER_TENANTS
     strata.setdefault(tenant, Stratum())
     return tenant
-
-
-def _chunk(stage: Stage, rows: Sequence[Row], rules: Rules) -> Chunk:
-    arms = {"candidate": NOTHING, "stable": NOTHING}
-    for row in rows:
-        arms[row.arm] = added(arms[row.arm], tally(row, rules))
-    seconds = [row.bucket for row in rows]
-    return Chunk(stage, arms["candidate"], arms["stable"], min(seconds), max(seconds), _kinds(rows))
-
-
-def _kinds(rows: Iterable[Row]) -> dict[str, int]:
-    """Return the candidate's bad outcomes by kind."""
-    total: dict[str, int] = {}
-    for row in rows:
-        if row.arm == "candidate":
-            total = merged(total, row.bad)
-    return total
 
 
 def _with_latencies(state: LiveState, rows: Iterable[Row]) -> LiveState:
@@ -214,8 +200,8 @@ def _with_latencies(state: LiveState, rows: Iterable[Row]) -> LiveState:
     if not waiting:
         return state
     histograms = dict(state.histograms)
-    for row in waiting:
-        metric = LATENCIES[row.stage]
-        histograms[metric] = merged(histograms.get(metric, {}), row.histogram)
+    for metric in {LATENCIES[row.stage] for row in waiting}:
+        bins = (row.histogram for row in waiting if LATENCIES[row.stage] == metric)
+        histograms[metric] = summed((histograms.get(metric, {}), *bins))
     state = state.model_copy(update={"histograms": histograms})
     return _with_frozen_edges(state) if state.steps_begun else state

@@ -17,7 +17,7 @@ Numbers = tuple[Wealth, ...]
 
 MAX_TENANTS = 64
 """Tenants judged singly; the others share one stratum."""
-MAX_SEEN = 512
+MAX_SEEN = 256
 """Tenants whose requests are counted, to know the largest ones."""
 
 AT_ONCE = 0.9

@@ -4,10 +4,10 @@ Here: tallies of rows, blocks and what waits for the other arm. Not here: what a
 (`evidence.statistic`), who is in which stratum and when tests restart (`evidence.live`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .rows import ANSWER_KINDS, ERROR_KINDS, Row, Stage, edges_apart
+from .rows import ANSWER_KINDS, ERROR_KINDS, Arm, Row, Stage, edges_apart
 from .sequential import Block
 from .state import NO_CONTROL_SECONDS, PENDING_SECONDS, QUANTILES, Statistic, Stratum
 from .statistic import (
@@ -44,16 +44,28 @@ class Chunk:
     """The candidate's bad outcomes by kind."""
 
 
-def tally(row: Row, rules: Rules) -> Tally:
-    """Return a row as counts; the candidate's latency is held against edges that lie further out by the margin."""
-    bad = min(row.started, sum(count for kind, count in row.bad.items() if kind in JUDGED_KINDS[row.stage]))
-    limits = rules.edges.get(LATENCIES[row.stage], ())
+def chunk_of(stage: Stage, rows: Sequence[Row], rules: Rules) -> Chunk:
+    """Return rows of one stratum and stage as a chunk."""
+    arms: dict[Arm, list[Row]] = {"candidate": [], "stable": []}
+    for row in rows:
+        arms[row.arm].append(row)
+    kinds = summed(row.bad for row in arms["candidate"])
+    seconds = [row.bucket for row in rows]
+    candidate, stable = _tally(stage, arms["candidate"], rules, slower=True), _tally(stage, arms["stable"], rules)
+    return Chunk(stage, candidate, stable, min(seconds), max(seconds), kinds)
+
+
+def _tally(stage: Stage, rows: Sequence[Row], rules: Rules, *, slower: bool = False) -> Tally:
+    """Return rows of one arm as counts; the candidate's latency is held against edges further out by the margin."""
+    started = sum(row.started for row in rows)
+    bad = sum(min(row.started, sum(row.bad.get(kind, 0) for kind in JUDGED_KINDS[stage])) for row in rows if row.bad)
+    limits = rules.edges.get(LATENCIES[stage], ())
     if not limits:
-        return (row.started, bad, *NOTHING[2:])
-    shift = edges_apart(1 + rules.policy.latency_margin) if row.arm == "candidate" else 0
-    bins = [(int(index) - shift, count) for index, count in row.histogram.items()]
+        return (started, bad, *NOTHING[2:])
+    shift = edges_apart(1 + rules.policy.latency_margin) if slower else 0
+    bins = [(int(index) - shift, count) for index, count in summed(row.histogram for row in rows).items()]
     above = (sum(count for index, count in bins if index > limit) for limit in limits)
-    return (row.started, bad, sum(row.histogram.values()), *above)
+    return (started, bad, sum(count for _, count in bins), *above)
 
 
 def added(one: Tally, other: Tally) -> Tally:
@@ -61,9 +73,13 @@ def added(one: Tally, other: Tally) -> Tally:
     return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
-def merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Return the sum of two counters."""
-    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
+def summed(counters: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of counters."""
+    total: dict[str, int] = {}
+    for counter in counters:
+        for key, count in counter.items():
+            total[key] = total.get(key, 0) + count
+    return total
 
 
 def absorb(stratum: Stratum, pooled: Stratum, chunk: Chunk, rules: Rules) -> tuple[Stratum, Stratum]:
@@ -94,7 +110,7 @@ def _counted(stratum: Stratum, chunk: Chunk) -> Stratum:
             "control_seen": max(control, stratum.control_seen),
             "requests": stratum.requests + first * (chunk.candidate[0] + chunk.stable[0]),
             "candidate_requests": stratum.candidate_requests + first * chunk.candidate[0],
-            "kinds": merged(stratum.kinds, chunk.kinds),
+            "kinds": summed((stratum.kinds, chunk.kinds)),
         }
     )
 
