@@ -108,10 +108,10 @@ class Choice:
 class Answer:
     """An answer while it is on its way."""
 
-    def __init__(self, *, json_was_asked: bool = False) -> None:
+    def __init__(self, request_body: bytes = b"") -> None:
         self.failed = False
         """The engine said so inside its answer, after the status had been sent."""
-        self._json_was_asked = json_was_asked
+        self._request_body = request_body
         self._choices: dict[int, Choice] = {}
         self._done = False
 
@@ -146,13 +146,19 @@ class Answer:
         return ((worst,) if worst else ()) + (("refusal",) if refused else ())
 
     def _new_choice(self) -> Choice:
-        return Choice(Window(WINDOW_CHARACTERS), Window(MOST_JSON_CHARACTERS) if self._json_was_asked else None)
+        whole = Window(MOST_JSON_CHARACTERS) if asks_for_json(self._request_body) else None
+        return Choice(Window(WINDOW_CHARACTERS), whole)
+
+
+def may_ask_for_json(request_body: bytes) -> bool:
+    """Return whether it is worth keeping and reading the request: for nearly all it is not."""
+    return b"json_object" in request_body or b"json_schema" in request_body
 
 
 def asks_for_json(request_body: bytes) -> bool:
     """Return whether a request asks for an answer in JSON, by a schema or without one."""
-    if b"json_object" not in request_body and b"json_schema" not in request_body:
-        return False  # spares nearly every request the parsing
+    if not may_ask_for_json(request_body):
+        return False
     body = _parsed(request_body)
     if not isinstance(body, dict):
         return False

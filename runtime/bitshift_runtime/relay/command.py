@@ -25,6 +25,7 @@ from .settings import RelaySettings
 @click.option("--pod", envvar="POD_NAME", default=socket.gethostname, help="This relay's name in its reports.")
 @click.option("--first-maturity-seconds", type=float, default=30, show_default=True)
 @click.option("--end-maturity-seconds", type=float, default=120, show_default=True)
+@click.option("--patience-seconds", type=float, default=10, show_default=True)
 @click.option("--pause-seconds", type=float, default=5, show_default=True)
 @click.option("--drain-seconds", type=float, default=300, show_default=True)
 def relay(ports: tuple[int, int], **options: str | float | int | None) -> None:

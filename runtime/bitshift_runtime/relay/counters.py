@@ -22,6 +22,7 @@ class Counters:
         self.pod = settings.pod
         self.boot = secrets.token_hex(8)
         self.now = now
+        self.patience_seconds = settings.patience_seconds
         self.first = Ledger("first", pod=self.pod, opened_at=now(), maturity_seconds=settings.first_maturity_seconds)
         self.end = Ledger("end", pod=self.pod, opened_at=now(), maturity_seconds=settings.end_maturity_seconds)
         self.totals = Totals()
@@ -35,13 +36,17 @@ class Counters:
         """Take note of a new request; every one that began must also `leave`."""
         now = self.now()
         ticket = Ticket(arm, self.tenants.name_for(tenant_header, now), int(now))
-        self.first.begin(ticket)
-        self.end.begin(ticket)
         self.totals.began(ticket)
         self.in_flight[arm] += 1
         self.last_new_request[arm] = round(now, 3)
         self._idle.clear()
         return ticket
+
+    def expect(self, ticket: Ticket) -> None:
+        """Expect outcomes of the request, which started now: while its client was still sending it, it had not."""
+        ticket.second = int(self.now())
+        self.first.begin(ticket)
+        self.end.begin(ticket)
 
     def began_to_answer(self, ticket: Ticket, fault: str | None, milliseconds: float | None) -> None:
         """Count how the request's answer began: at most one fault, or the time to its first token."""

@@ -35,11 +35,16 @@ class Exchange:
         self._first_at = self._last_at = 0.0
         self._tokens = 0
 
-    def request_sent(self, at: float) -> None:
-        """The engine has all of the request: what a slow client took to send it is not the engine's."""
-        self._sent_at = at
+    def starts(self) -> None:
+        """The request is on its way to the engine."""
+        self._counters.expect(self._ticket)
+        self._sent_at = loop_time()
 
-    def began(self, status: int, headers: Mapping[str, str], request_body: bytes | None) -> None:
+    def request_sent(self) -> None:
+        """The engine has all of a long request: what its client took to send it is not the engine's."""
+        self._sent_at = loop_time()
+
+    def began(self, status: int, headers: Mapping[str, str], request_body: bytes) -> None:
         """The answer's status and headers were passed on."""
         if status >= 400:
             self._begin_counts("error5xx" if status >= 500 else "error4xx", None)
@@ -74,19 +79,24 @@ class Exchange:
         self._begin_counts("error5xx", None)
 
     def client_left(self) -> None:
-        """The client closed the connection: nobody's fault, unless it had all it came for."""
+        """The client closed the connection: neither good nor bad, unless it had all it came for or waited in vain.
+
+        An engine that hangs would otherwise show no failure to clients that give up before the first stage matures.
+        """
         self.look()
         if self._is_whole or (self._reading is not None and self._reading.is_complete):
             self.ended()
         else:
             self._counters.totals.client_closed[self._ticket.arm] += 1
+            if not self._tokens and loop_time() - self._sent_at >= self._counters.patience_seconds:
+                self._begin_counts("no_first_token", None)
 
     def close(self) -> None:
         """Nothing more will happen."""
         self._reading = None
         self._counters.leave(self._ticket)
 
-    def _read_by(self, status: int, headers: Mapping[str, str], request_body: bytes | None) -> None:
+    def _read_by(self, status: int, headers: Mapping[str, str], request_body: bytes) -> None:
         self._reading = reading_of(self._path, status=status, headers=headers, request_body=request_body)
 
     def _look_at(self, chunk: bytes) -> None:
@@ -96,7 +106,7 @@ class Exchange:
             return
         if not self._tokens:
             self._first_at = self._arrived_at
-            self._begin_counts(None, (self._first_at - self._sent_at) * 1000)
+            self._begin_counts(None, self._milliseconds())
         self._tokens += tokens
         self._last_at = self._arrived_at
 
@@ -106,11 +116,14 @@ class Exchange:
         if not self._tokens and self._reading.judges:
             self._begin_counts("no_first_token", None)
         else:
-            self._begin_counts(None, (self._arrived_at - self._sent_at) * 1000)
+            self._begin_counts(None, self._milliseconds())
         self._counters.answered(self._ticket, faults, self._mean_gap_ms())
 
     def _begin_counts(self, fault: str | None, milliseconds: float | None) -> None:
         self._counters.began_to_answer(self._ticket, fault, milliseconds)
+
+    def _milliseconds(self) -> float:
+        return max(0.0, self._arrived_at - self._sent_at) * 1000
 
     def _mean_gap_ms(self) -> float | None:
         return (self._last_at - self._first_at) * 1000 / (self._tokens - 1) if self._tokens > 1 else None

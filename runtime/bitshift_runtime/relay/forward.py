@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 from bitshift_core.evidence.live import Arm
 
+from .answer import may_ask_for_json
 from .counters import Counters
-from .exchange import Exchange, loop_time
+from .exchange import Exchange
 from .headers import ARM, PROBE, RELEASE, end_to_end
 from .upstream import Upstream
 
@@ -45,7 +47,8 @@ class Forwarder:
         if PROBE in request.headers:
             return web.Response(status=204, headers={ARM: self.arm, RELEASE: self.release})
         tenant = request.headers.get(self.tenant_header)
-        exchange = Exchange(self.counters, self.arm, tenant=tenant, path=request.raw_path)
+        path = request.raw_path if request.method == "POST" else ""
+        exchange = Exchange(self.counters, self.arm, tenant=tenant, path=path)
         try:
             return await self._pass_on(request, exchange)
         except (asyncio.CancelledError, ConnectionResetError):  # how aiohttp says that the client has gone
@@ -58,25 +61,28 @@ class Forwarder:
         body = await _body_of(request, exchange)
         url = URL(self.url + _target_of(request), encoded=True)
         headers = end_to_end(request.headers, ("expect",))
+        exchange.starts()
         try:
             answer = await self.upstream.ask(request.method, url, headers, body)
         except self.upstream.failures as error:
             exchange.got_no_answer()
             self.upstream.note_failure(self.arm, error)
             return self._refuse(502, f"The {self.arm} release did not answer.")
+        body = body if isinstance(body, bytes) and may_ask_for_json(body) else b""
         try:
-            return await self._give_back(request, answer, exchange, body if isinstance(body, bytes) else None)
+            return await self._give_back(request, answer, exchange, body)
         finally:
             answer.close()
 
     async def _give_back(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, exchange: Exchange, request_body: bytes | None
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, exchange: Exchange, request_body: bytes
     ) -> web.StreamResponse:
-        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=end_to_end(answer.headers))
-        response.headers[ARM] = self.arm
-        if self.leaving:
-            response.force_close()
-        await response.prepare(request)
+        headers = end_to_end(answer.headers)
+        headers[ARM] = self.arm
+        if answer.status == 200 and answer.content.is_eof() and answer.content_length and request.method != "HEAD":
+            return await self._give_back_at_once(request, answer, exchange, request_body, headers)
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        await self._begin(response, request)
         exchange.began(answer.status, answer.headers, request_body)
         while not answer.content.at_eof():
             try:
@@ -91,6 +97,30 @@ class Forwarder:
         await response.write_eof()
         exchange.ended()
         return response
+
+    async def _give_back_at_once(
+        self,
+        request: web.BaseRequest,
+        answer: aiohttp.ClientResponse,
+        exchange: Exchange,
+        request_body: bytes,
+        headers: CIMultiDict[str],
+    ) -> web.StreamResponse:
+        """Send an answer that is here already in one piece: headers apart from it would cost another packet."""
+        body = await answer.content.read()
+        exchange.began(answer.status, answer.headers, request_body)
+        exchange.arrived(body, is_last=True)
+        response = web.Response(status=answer.status, reason=answer.reason, headers=headers, body=body)
+        await self._begin(response, request)
+        await response.write_eof()
+        exchange.look()
+        exchange.ended()
+        return response
+
+    async def _begin(self, response: web.StreamResponse, request: web.BaseRequest) -> None:
+        if self.leaving:
+            response.force_close()
+        await response.prepare(request)
 
     def _refuse(self, status: int, message: str) -> web.Response:
         return web.json_response(
@@ -120,7 +150,6 @@ async def _body_of(request: web.BaseRequest, exchange: Exchange) -> Body:
         kept += await request.content.readany()
     if not request.content.at_eof():
         return _streamed(bytes(kept), request.content, exchange)
-    exchange.request_sent(loop_time())
     return bytes(kept)
 
 
@@ -129,7 +158,7 @@ async def _streamed(kept: bytes, rest: aiohttp.StreamReader, exchange: Exchange)
         yield kept
     async for chunk in rest.iter_any():
         yield chunk
-    exchange.request_sent(loop_time())
+    exchange.request_sent()
 
 
 def _hang_up(request: web.BaseRequest) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Protocol
 
-from .answer import Answer, asks_for_json
+from .answer import Answer
 from .dialects import Read, dialect_of
 from .events import EventLines
 
@@ -53,10 +53,10 @@ class StreamReading:
 
     judges = True
 
-    def __init__(self, read: Read, *, json_was_asked: bool) -> None:
+    def __init__(self, read: Read, request_body: bytes) -> None:
         self._read = read
         self._lines = EventLines()
-        self._answer = Answer(json_was_asked=json_was_asked)
+        self._answer = Answer(request_body)
 
     def feed(self, chunk: bytes) -> int:
         """Return how many of the events that the chunk completes hold content."""
@@ -88,9 +88,9 @@ class WholeReading:
     judges = True
     is_complete = False
 
-    def __init__(self, read: Read, *, json_was_asked: bool) -> None:
+    def __init__(self, read: Read, request_body: bytes) -> None:
         self._read = read
-        self._answer = Answer(json_was_asked=json_was_asked)
+        self._answer = Answer(request_body)
         self._body = bytearray()
         self._too_long = False
 
@@ -113,13 +113,13 @@ class WholeReading:
         return ("aborted",) if self._answer.failed else self._answer.faults()
 
 
-def reading_of(path: str, *, status: int, headers: Mapping[str, str], request_body: bytes | None) -> Reading:
-    """Return how the answer to a request is looked at; `request_body` is None when it was too long to keep."""
+def reading_of(path: str, *, status: int, headers: Mapping[str, str], request_body: bytes) -> Reading:
+    """Return how the answer to a request is looked at; `request_body` is empty where it need not be known."""
     read = dialect_of(path)
     if read is None or status != 200 or "Content-Encoding" in headers:
         return UnjudgedReading()
     kind = StreamReading if headers.get("Content-Type", "").startswith(EVENT_STREAM) else WholeReading
-    return kind(read, json_was_asked=asks_for_json(request_body or b""))
+    return kind(read, request_body)
 
 
 def _parsed(payload: bytes) -> dict[str, object]:

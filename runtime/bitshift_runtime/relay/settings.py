@@ -25,6 +25,8 @@ class RelaySettings:
     admin_port: int = 8083
     first_maturity_seconds: float = 30.0
     end_maturity_seconds: float = 120.0
+    patience_seconds: float = 10.0
+    """Who leaves without a token after waiting this long was let down; who leaves sooner changed their mind."""
     pause_seconds: float = 5.0
     """How long new requests are still taken after SIGTERM, while gateways learn that this pod leaves."""
     drain_seconds: float = 300.0

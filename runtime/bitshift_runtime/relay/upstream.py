@@ -22,6 +22,8 @@ from .logs import log
 HEADER_BYTES = 64 * 1024
 MOST_HEADERS = 512
 REFRESH_SECONDS = 5.0
+STALE_SECONDS = 30.0
+"""An address this old may be another Service's by now: it is used only where the name cannot be looked up."""
 QUIET_SECONDS = 10.0
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 ADDED_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -40,13 +42,15 @@ class SteadyResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the known addresses, the next one first each time; only an unknown name makes a request wait."""
+        """Return the known addresses, the next one first each time; a name in use makes no request wait."""
         key = (host, port)
         if key not in self._known:
             await self._look_up(key, family)
-        elif asyncio.get_running_loop().time() > self._looked_at[key] + REFRESH_SECONDS and key not in self._refreshing:
-            task = asyncio.create_task(self._refresh(key, family))
-            self._refreshing[key] = task
+        age_seconds = asyncio.get_running_loop().time() - self._looked_at[key]
+        if age_seconds > REFRESH_SECONDS and key not in self._refreshing:
+            self._refreshing[key] = asyncio.create_task(self._refresh(key, family))
+        if age_seconds > STALE_SECONDS:
+            await asyncio.shield(self._refreshing[key])
         known = self._known[key]
         known.append(known.pop(0))
         return list(known)

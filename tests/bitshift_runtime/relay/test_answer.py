@@ -10,8 +10,8 @@ from bitshift_runtime.relay.dialects import dialect_of
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages?beta=true"
 
 
-def answer(path: str, *events: dict, json_was_asked: bool = False) -> Answer:
-    made = Answer(json_was_asked=json_was_asked)
+def answer(path: str, *events: dict, request_body: bytes = b"") -> Answer:
+    made = Answer(request_body)
     for event in events:
         for piece in dialect_of(path)(event):
             made.add(piece)
@@ -117,7 +117,8 @@ def test_an_error_inside_an_answer_leaves_it_incomplete():
 
 
 def test_json_too_long_to_be_kept_is_given_the_benefit_of_the_doubt():
-    made = answer(CHAT, *[choice(content="[" + "9," * 32_768)] * 20, json_was_asked=True)
+    asked = b'{"response_format": {"type": "json_object"}}'
+    made = answer(CHAT, *[choice(content="[" + "9," * 32_768)] * 20, request_body=asked)
 
     assert "broken_json" not in made.faults()
 

@@ -110,11 +110,42 @@ async def test_a_client_that_leaves_inside_an_answer_makes_it_neither_good_nor_b
         assert w.relay.counters.totals.client_closed == {"stable": 1}
 
 
+@pytest.mark.parametrize(("patience_seconds", "first"), [(0, Counter(started=1, no_first_token=1)), (60, Counter())])
+async def test_a_client_that_leaves_before_the_first_token_was_let_down_only_if_it_waited_long(patience_seconds, first):
+    async with world(patience_seconds=patience_seconds) as w:
+        answer = await w.client.post(w.url("stable", CHAT), json={"stream": True, "fault": "hold_before"})
+        await w.stable.is_holding.wait()
+        answer.close()
+        await w.relay.counters.idle()
+
+        assert await w.outcomes() == {"first": first, "end": Counter()}
+
+
 async def test_a_client_that_leaves_after_the_last_word_was_answered():
     async with world() as w:
         answer = await w.client.post(w.url("stable", CHAT), json={"stream": True, "fault": "hold_after"})
         await answer.content.readuntil(b"[DONE]\n\n")
         answer.close()
+        await w.relay.counters.idle()
+
+        assert await w.outcomes() == GOOD
+
+
+async def test_what_a_client_takes_to_send_its_request_is_not_the_engines():
+    may_send = asyncio.Event()
+
+    async def slowly():
+        yield b'{"stream": '
+        await may_send.wait()
+        yield b"true}"
+
+    async with world(first_maturity_seconds=30) as w:
+        asking = asyncio.create_task(w.client.post(w.url("stable", CHAT), data=slowly()))
+        await until(lambda: w.relay.counters.in_flight["stable"] == 1)
+        w.skip(60)
+        assert (await w.report()).rows == ()
+        may_send.set()
+        await (await asking).read()
         await w.relay.counters.idle()
 
         assert await w.outcomes() == GOOD

@@ -56,6 +56,17 @@ async def test_a_name_service_that_fails_changes_nothing(monkeypatch):
     await resolver.close()
 
 
+async def test_an_old_address_is_looked_up_before_it_is_used_again(monkeypatch):
+    monkeypatch.setattr(upstream, "REFRESH_SECONDS", -1.0)
+    monkeypatch.setattr(upstream, "STALE_SECONDS", -1.0)
+    names = Names("10.0.0.1")
+    resolver = SteadyResolver(names)
+    await hosts(resolver)
+
+    names.addresses = ("10.0.0.2",)
+    assert await hosts(resolver) == ["10.0.0.2"]
+
+
 async def test_addresses_take_turns():
     resolver = SteadyResolver(Names("a", "b"))
 
