@@ -99,12 +99,13 @@ class FakeApi(FakeStore):
         return self.patch(target, request.content_type, body, dry_run=dry_run)
 
     def _list(self, target: Target, query: Any) -> Manifest:
+        last = json.loads(query.get("continue") or "[]")
         found = sorted(
             (key, item)
             for key, item in self.objects[target.kind].items()
             if target.namespace in ("", key[0])
             and selects(query.get("labelSelector", ""), item["metadata"].get("labels", {}))
-            and list(key) > json.loads(query.get("continue") or "[]")
+            and list(key) > last
         )
         size = int(query.get("limit", 0)) or len(found)
         metadata = {"resourceVersion": str(self.version)}
