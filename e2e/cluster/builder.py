@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -31,7 +32,8 @@ def buildah(paths: Paths) -> list[str]:
 
 def command(storage: Path, driver: str) -> list[str]:
     """Return buildah's options that every call needs."""
-    where = ["--root", str(storage / driver), "--runroot", f"/run/bitshift-buildah-{driver}"]
+    run_root = f"/run/bitshift-buildah-{hashlib.sha256(str(storage).encode()).hexdigest()[:8]}-{driver}"
+    where = ["--root", str(storage / driver), "--runroot", run_root]
     return ["buildah", *where, "--storage-driver", driver]
 
 

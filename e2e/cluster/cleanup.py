@@ -120,23 +120,26 @@ def remove_network() -> None:
             succeeds("ip", "netns", "delete", line.split()[0])
     for family in ("ip", "ip6"):
         succeeds("nft", "delete", "table", family, "kube-proxy")
-    for table in ("nat", "filter"):
-        remove_rules(table)
+    for program in ("iptables", "ip6tables"):
+        for table in ("nat", "filter", "mangle"):
+            remove_rules(program, table)
     succeeds("ip", "link", "delete", "cni0")
     succeeds("ip", "address", "delete", f"{NODE_ADDRESS}/32", "dev", "lo")
     for kept in Path("/var/lib/cni/results").glob("bitshift-e2e-*"):
         kept.unlink(missing_ok=True)
 
 
-def remove_rules(table: str) -> None:
+def remove_rules(program: str, table: str) -> None:
     """Delete the rules and chains that the network plugins and the kubelet made, and no others."""
-    lines = run("iptables-save", "-t", table).splitlines() if shutil.which("iptables-save") else []
+    if not shutil.which(f"{program}-save"):
+        return
+    lines = run(f"{program}-save", "-t", table).splitlines()
     for line in lines:
         if line.startswith("-A ") and ("CNI-" in line or "KUBE-" in line):
-            succeeds("iptables", "-t", table, "-D", *shlex.split(line)[1:])
+            succeeds(program, "-t", table, "-D", *shlex.split(line)[1:])
     for line in lines:
         if line.startswith((":CNI-", ":KUBE-")):
-            succeeds("iptables", "-t", table, "-X", line[1:].split()[0])
+            succeeds(program, "-t", table, "-X", line[1:].split()[0])
 
 
 def remove_cgroups() -> None:

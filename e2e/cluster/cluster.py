@@ -74,7 +74,7 @@ class Cluster:
         with step("start kubelet and kube-proxy, wait for the node"):
             node.start(self.paths)
         with step("install CoreDNS, Traefik and Prometheus"):
-            addons.install(self.paths)
+            addons.install(self.paths, images.imported(self.paths))
         with step("wait until they answer and the gateway takes routes"):
             addons.wait(self.paths)
 

@@ -175,12 +175,17 @@ def forget_older(paths: Paths, image: str, newest: Path) -> None:
             old.unlink()
 
 
+def imported(paths: Paths) -> dict[str, str]:
+    """Return by image which archive the node holds; what containerd lost since is told by its own list."""
+    book = paths.state / "images.json"
+    known: dict[str, str] = json.loads(book.read_text()) if book.exists() else {}
+    return known
+
+
 def import_all(paths: Paths, archives: Iterable[Path]) -> None:
     """Bring archives into the node's containerd, unless that very archive is there."""
     ctr = ("ctr", "-a", paths.containerd_socket, "-n", "k8s.io", "images")
-    book = paths.state / "images.json"
-    known: dict[str, str] = json.loads(book.read_text()) if book.exists() else {}
-    there = set(run(*ctr, "ls", "-q").split())
+    known, there = imported(paths), set(run(*ctr, "ls", "-q").split())
     for file in archives:
         image = builder.name_in(file)
         if image in there and known.get(image) == file.name:
@@ -188,4 +193,4 @@ def import_all(paths: Paths, archives: Iterable[Path]) -> None:
         with step(f"import {image}"):
             run(*ctr, "import", file, log=paths.log / "images.log")
         known[image] = file.name
-        book.write_text(json.dumps(known, indent=1))
+        (paths.state / "images.json").write_text(json.dumps(known, indent=1))
