@@ -21,7 +21,7 @@ RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 def fetch(url: str, target: Path, digest: str, client: httpx.Client, progress: Progress) -> None:
     """Leave the file at the target; a part that was downloaded before is continued, a whole one only checked."""
-    if target.exists() and _sha256(target)[0] == (digest or _sha256(target)[0]):
+    if target.exists() and (not digest or _sha256(target)[0] == digest):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import httpx
 
@@ -44,7 +44,7 @@ class ClaimSource:
     """Files of a PersistentVolumeClaim that is mounted here."""
 
     def __init__(self, claim: str, path: str, mount: Path) -> None:
-        self._claim, self._path = claim, path
+        self._claim, self._path, self._mount = claim, path, mount
         target = _inside(mount, path, claim)
         if not target.exists():
             raise self._missing(path)
@@ -57,13 +57,13 @@ class ClaimSource:
 
     def size(self, name: str) -> int | None:
         """Return the file's bytes."""
-        path = self._folder / name
+        path = self._file(name)
         return path.stat().st_size if path.is_file() else None
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Return a range of the file."""
         try:
-            with (self._folder / name).open("rb") as file:
+            with self._file(name).open("rb") as file:
                 return os.pread(file.fileno(), length, offset)
         except PermissionError:
             where = f"pvc://{self._claim}/{self._path}"
@@ -79,6 +79,9 @@ class ClaimSource:
             done += len(chunk)
             progress(name, done, size)
         return f"sha256:{digest.hexdigest()}"
+
+    def _file(self, name: str) -> Path:
+        return _inside(self._mount, str((self._folder / name).relative_to(self._mount.resolve())), self._claim)
 
     def _missing(self, path: str) -> ArtifactError:
         return ArtifactError("ArtifactNotFound", f"The claim {self._claim} holds no {path!r}. Check the path after it.")
@@ -100,7 +103,7 @@ class HttpSource:
         parts = urlsplit(url)
         self._query = parts.query
         self._base = url.split("?")[0].rsplit("/", 1)[0] + "/"
-        self.entry = parts.path.rsplit("/", 1)[1]
+        self.entry = unquote(parts.path.rpartition("/")[2])
         self._client = client
         self._sizes: dict[str, int | None] = {}
 
@@ -157,12 +160,13 @@ class _Stream:
 
     def __init__(self, client: httpx.Client, url: str, headers: dict[str, str]) -> None:
         self._url = url.split("?")[0]
-        self._context = client.stream("GET", url, headers=headers)
+        self._client, self._full_url, self._headers = client, url, headers
 
     def __enter__(self) -> httpx.Response:
         try:
+            self._context = self._client.stream("GET", self._full_url, headers=self._headers)
             return self._context.__enter__()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise unreachable(self._url, error) from error
 
     def __exit__(self, *failure: object) -> None:
