@@ -10,6 +10,7 @@ import click
 
 from bitshift_core.api.catalogue import Scorer
 from bitshift_core.evidence.report import GateReport
+from bitshift_runtime.cluster import ClusterError, patch_config_map, write_termination
 
 from .asking import Asked
 
@@ -17,29 +18,23 @@ from .asking import Asked
 def deliver(report: GateReport) -> None:
     """Write the report where the kubelet picks it up, and its sentence to whoever reads the log."""
     click.echo(f"{report.verdict}: {report.message}")
-    from bitshift_runtime import cluster
-
-    cluster.write_termination(report.fit_into().to_json())
+    write_termination(report.fit_into().to_json())
 
 
 def deliver_failure(reason: str, message: str) -> None:
     """Say why there is no verdict at all."""
     click.echo(f"{reason}: {message}", err=True)
-    from bitshift_runtime import cluster
-
-    cluster.write_termination(json.dumps({"reason": reason, "message": message}, ensure_ascii=False))
+    write_termination(json.dumps({"reason": reason, "message": message}, ensure_ascii=False))
 
 
 def deliver_scores(config_map: str, suites: Sequence[Asked]) -> None:
     """Write every item's two scores, one key per suite; a refused write costs the detail, never the verdict."""
     if not config_map or not suites:
         return
-    from bitshift_runtime import cluster
-
     try:
-        cluster.patch_config_map(config_map, {f"{asked.suite.name}.jsonl": scores(asked) for asked in suites})
-    except Exception as error:  # whatever stands between us and the API server
-        click.echo(f"The scores could not be written into ConfigMap '{config_map}': {type(error).__name__}.", err=True)
+        patch_config_map(config_map, {f"{asked.suite.name}.jsonl": scores(asked) for asked in suites})
+    except ClusterError as error:
+        click.echo(f"The scores could not be kept: {error}", err=True)
 
 
 def scores(asked: Asked) -> str:

@@ -15,6 +15,8 @@ from .asking import Asked
 
 LOOKS_PER_SUITE = 200
 """The tests may be asked after every item, but each time they read all items: rarer as a suite grows."""
+FEWEST_TO_PASS = 20
+"""Long answers that agree may prove a margin within five prompts; a user's confidence wants more kinds of them."""
 FEWEST_FOR_FLOOR = 20
 FLOOR_DEVIATIONS = 3
 """So many standard deviations below the floor, more items will not lift the parent above it."""
@@ -52,7 +54,8 @@ def is_enough(asked: Asked, error_rate_ppm: int) -> bool:
         return False
     if below_floor(asked):
         return hopelessly_below_floor(asked)
-    return decided(asked, error_rate_ppm) is not Verdict.INCONCLUSIVE
+    verdict = decided(asked, error_rate_ppm)
+    return verdict is Verdict.FAILED or (verdict is Verdict.PASSED and count >= FEWEST_TO_PASS)
 
 
 def is_refused(asked: Asked, error_rate_ppm: int) -> bool:
