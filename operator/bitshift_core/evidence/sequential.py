@@ -19,6 +19,9 @@ from dataclasses import dataclass
 ODDS = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 200.0)
 """Alternatives: the candidate's odds as multiples of the odds on the boundary."""
 PRIOR = (0.10, 0.20, 0.25, 0.20, 0.10, 0.10, 0.05)
+HARD_ODDS = (2.0, 5.0, 20.0, 200.0)
+"""Alternatives of the hard tier: it looks for candidates that are broken, not for those that are somewhat worse."""
+HARD_PRIOR = (0.20, 0.25, 0.25, 0.30)
 FEW_ODDS = (1.3, 2.0, 4.0, 15.0)
 """Alternatives for shares above a quantile, which are known to begin with."""
 FEW_PRIOR = (0.3, 0.3, 0.25, 0.15)

@@ -81,7 +81,7 @@ def after_block(old: Statistic, block: Block, rate: float, name: str, rules: Rul
         name,
         rules,
         soft=sequential.harm_factors(block, rate, rules.margin(name), alternatives(name)),
-        hard=sequential.harm_factors(block, rate, policy.hard_margin) if is_rate(name) else None,
+        hard=sequential.harm_factors(block, rate, policy.hard_margin, sequential.HARD_ODDS) if is_rate(name) else None,
     )
     if promotes and is_rate(name):
         factors = sequential.promotion_factors(block, rate, policy.promote_margin)
@@ -99,12 +99,13 @@ def after_history(old: Statistic, outcome: tuple[int, int], past: Statistic, nam
     count, bad = outcome
     known, known_bad = past.past
     limit = sequential.upper_bound(known_bad, known) + rules.policy.historical_margin
+    hard = limit + rules.policy.hard_margin
     changed = _grown(
         old,
         name,
         rules,
         soft=sequential.historical_factors(count, bad, limit + rules.margin(name), alternatives(name)),
-        hard=sequential.historical_factors(count, bad, limit + rules.policy.hard_margin) if is_rate(name) else None,
+        hard=sequential.historical_factors(count, bad, hard, sequential.HARD_ODDS) if is_rate(name) else None,
     )
     changed["candidate"] = (old.candidate[0] + count, old.candidate[1] + bad)
     return old.model_copy(update=changed)
@@ -118,7 +119,10 @@ def _grown(
     start = old.soft_start if old.soft else rules.in_play
     grown = sequential.grown(old.soft or fresh, soft, start * rules.policy.cap)
     changed: dict[str, object] = {"soft": grown, "soft_start": start}
-    return changed if hard is None else changed | {"hard": sequential.grown(old.hard or fresh, hard)}
+    if hard is not None:
+        fresh = sequential.staked(sequential.HARD_PRIOR, rules.in_play)
+        changed["hard"] = sequential.grown(old.hard or fresh, hard)
+    return changed
 
 
 def _with_past(old: Statistic, count: int, bad: int) -> tuple[float, float]:
@@ -143,5 +147,5 @@ def restarted(old: Statistic, name: str, mass: float, *, new_step: bool) -> Stat
         soft = sequential.topped_up(old.soft, prior(name), mass)
         changed |= {"soft": soft, "soft_start": sum(soft)}
     if old.hard:
-        changed["hard"] = sequential.topped_up(old.hard, sequential.PRIOR, mass)
+        changed["hard"] = sequential.topped_up(old.hard, sequential.HARD_PRIOR, mass)
     return old.model_copy(update=changed)
