@@ -161,6 +161,9 @@ class Process:
 async def measure(direct: int, relayed: int, relay: Process) -> None:
     idle = relay.mebibytes("VmRSS")
     await answer_milliseconds(relayed)
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start: beyond the cores' number, latencies say little"
+    )
     print(f"{'':34} {'direct':>12} {'relayed':>12}")
     print_latency("whole answer", *await in_turns(answer_milliseconds, direct, relayed))
     print_latency("age of a token, 2000 tokens/s", *await in_turns(token_milliseconds, direct, relayed))

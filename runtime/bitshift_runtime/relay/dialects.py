@@ -40,7 +40,7 @@ def read_completion(event: dict[str, Any]) -> Iterator[Piece]:
             yield Piece("end")
     for choice in _dicts(event.get("choices")):
         index = _number(choice.get("index"))
-        yield from _said(choice, choice.get("delta") or choice.get("message") or {}, index)
+        yield from _said(choice, _dict(choice.get("delta")) or _dict(choice.get("message")), index)
         if choice.get("finish_reason") == "error":
             yield Piece("error")
         elif choice.get("finish_reason"):
@@ -57,7 +57,7 @@ def _said(choice: dict[str, Any], message: dict[str, Any], index: int) -> Iterat
     if refusal := message.get("refusal"):
         yield Piece("refusal", str(refusal), index)
     for position, call in enumerate(_dicts(message.get("tool_calls"))):
-        yield _call(call.get("function") or {}, index, _number(call.get("index"), position))
+        yield _call(_dict(call.get("function")), index, _number(call.get("index"), position))
 
 
 def _call(function: dict[str, Any], choice: int, tool: int) -> Piece:
@@ -73,7 +73,7 @@ def read_responses(event: dict[str, Any]) -> Iterator[Piece]:
         yield Piece("thought", str(event.get("delta") or ""))
     elif kind == "response.refusal.delta":
         yield Piece("refusal", str(event.get("delta") or ""))
-    elif kind == "response.output_item.added" and (event.get("item") or {}).get("type") == "function_call":
+    elif kind == "response.output_item.added" and _dict(event.get("item")).get("type") == "function_call":
         yield Piece("tool", "", 0, index, str(event["item"].get("name") or ""))
     elif kind == "response.function_call_arguments.delta":
         yield Piece("tool", str(event.get("delta") or ""), 0, index)
@@ -100,9 +100,9 @@ def read_messages(event: dict[str, Any]) -> Iterator[Piece]:
     """Read `/v1/messages`: its streamed events, or the whole object."""
     kind, index = event.get("type"), _number(event.get("index"))
     if kind == "content_block_start":
-        yield from _block(event.get("content_block") or {}, index, streamed=True)
+        yield from _block(_dict(event.get("content_block")), index, streamed=True)
     elif kind == "content_block_delta":
-        delta = event.get("delta") or {}
+        delta = _dict(event.get("delta"))
         if "partial_json" in delta:
             yield Piece("tool", str(delta["partial_json"] or ""), 0, index)
         elif text := delta.get("text") or delta.get("thinking"):
@@ -135,6 +135,10 @@ DIALECTS: tuple[tuple[str, Read], ...] = (
 
 def _dicts(values: Any) -> Iterator[dict[str, Any]]:
     return (value for value in values if isinstance(value, dict)) if isinstance(values, list) else iter(())
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _number(value: Any, otherwise: int = 0) -> int:
