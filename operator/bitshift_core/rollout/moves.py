@@ -28,7 +28,7 @@ def see_traffic(snapshot: Snapshot, seen: Observation, profile: RuntimeProfileSp
 
 
 def _with_route(snapshot: Snapshot, seen: Observation, profile: RuntimeProfileSpec | None) -> Observation:
-    if seen.stable is None or seen.problem or profile is None:
+    if seen.stable is None or profile is None:
         return replace(seen, own_route_exists=snapshot.own_route is not None)
     route, service = snapshot.user_route or snapshot.own_route, names.release_service(seen.name)
     seen = replace(seen, own_route_exists=snapshot.own_route is not None)

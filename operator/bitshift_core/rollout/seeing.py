@@ -24,6 +24,7 @@ from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
 
 FACTS_STAY_FRESH_SECONDS = 600
+FACTS_READ = "FactsRead"
 
 
 def see(snapshot: Snapshot) -> Observation:
@@ -51,10 +52,10 @@ def see(snapshot: Snapshot) -> Observation:
     try:
         profile_name, profile = _profile(snapshot, spec)
         stable = _stable(snapshot, spec, current, profile)
+        facts |= {"stable": stable, "profile_name": profile_name}
         _check(snapshot, spec)
     except UserError as error:
         return _with_traffic(snapshot, facts | {"problem": (error.reason, error.message)}, None)
-    facts |= {"stable": stable, "profile_name": profile_name}
     facts |= _parent(snapshot, spec)
     facts["releases"] = tuple(
         _release(snapshot, spec, rung, profile_name, profile, stable, facts) for rung in spec.ladder
@@ -292,7 +293,7 @@ def _facts_failure(snapshot: Snapshot, uri: str, digest: str | None) -> Problem 
 def _said_failure(text: str) -> Problem | None:
     try:
         said = json.loads(text)
-        return (str(said["reason"]), str(said["message"])) if "reason" in said else None
+        return (str(said["reason"]), str(said["message"])) if said["reason"] != FACTS_READ else None
     except (ValueError, KeyError, TypeError):
         return None
 

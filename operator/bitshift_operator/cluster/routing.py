@@ -83,11 +83,13 @@ class Router:
 
     async def route_home(self, reason: str, message: str) -> None:
         """Send everybody back: to the user's own Service, or to the promoted release that they came from."""
+        verdict_at = f"{self.seen.now:.3f}"
         if self.seen.current_revision and not self.seen.handed_over and self.seen.route and not self.seen.deleting:
-            await self.apply(self._resting(self.seen.current_revision, {REASON: reason, MESSAGE: message}))
+            why = {REASON: reason, MESSAGE: message, names.VERDICT_AT: verdict_at}
+            await self.apply(self._resting(self.seen.current_revision, why))
             return
         home = as_home(self.overlay, self._home(), reason=reason, message=message)
-        since = {names.SINCE: timestamp(self.now)}
+        since = {names.SINCE: timestamp(self.now), names.VERDICT_AT: verdict_at}
         await self.apply([_annotated(route, since) for route in home])
 
     async def verify(self) -> None:

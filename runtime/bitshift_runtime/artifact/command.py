@@ -6,6 +6,7 @@ Here: options, exit codes, what is written where. Exit 0 of `facts` means that a
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from .location import source_of
 from .progress import Printed
 from .source import http_client
 
-FACTS_KEY, ERROR_KEY = "facts.json", "error.json"
+FACTS_KEY, ERROR_KEY, READ_AT_KEY = "facts.json", "error.json", "readAt"
 DIGEST = click.option("--digest", default="", help="sha256:… that the bytes must have.")
 
 
@@ -84,6 +85,6 @@ def _refusal(error: ArtifactError) -> str:
 
 def _report(config_map: str, data: dict[str, str | None]) -> None:
     if config_map:
-        patch_config_map(config_map, data)
+        patch_config_map(config_map, {**data, READ_AT_KEY: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")})
     else:
         print(data[FACTS_KEY] or data[ERROR_KEY])
