@@ -44,7 +44,8 @@ def build_overlay(
     `never` is a value that nobody guesses; `placement` is that of the routes which exist, so that nobody moves house:
     between two writes a tenant without a rule would count as anonymous.
     """
-    tenants = placed(placement, assignment, reading.excluded)
+    excluded = tuple(dict.fromkeys((*reading.excluded, *assignment.excluded)))
+    tenants = placed(placement, assignment, excluded)
     kept = dict(annotations or {}) | {
         STATE: "live",
         STEP: assignment.step,
@@ -55,7 +56,7 @@ def build_overlay(
     }
     routes = [
         route_manifest(reading, index, rules_of(blocks, reading, assignment, backends, never), kept, owner_references)
-        for index, blocks in enumerate(layout(reading.rules, reading.excluded, tenants))
+        for index, blocks in enumerate(layout(reading.rules, excluded, tenants))
     ]
     return tuple(reversed(routes))
 

@@ -59,7 +59,8 @@ class Lead:
 
 def matches_of(rule: Manifest) -> tuple[Match, ...]:
     """Return the rule's matches; a rule without any matches everything."""
-    return tuple(Match.from_manifest(match) for match in rule.get("matches") or ({},))
+    matches: Sequence[Manifest] = rule.get("matches") or ({},)
+    return tuple(Match.from_manifest(match) for match in matches)
 
 
 def lead_to(rule: Manifest, *, namespace: str, service: str, port: int | None, place: str) -> Lead | None:

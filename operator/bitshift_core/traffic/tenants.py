@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 RESERVED = frozenset({"~other"})
 """What the relay calls the tenants that it no longer counts singly."""
 
-VISIBLE = r"A-Za-z0-9._~:@/+=|#%&!*()-"
+VISIBLE = r"A-Za-z0-9._~:@/+=|#%&!*()\-"
 USABLE = re.compile(f"[{VISIBLE}](?:[{VISIBLE} ]{{0,126}}[{VISIBLE}])?")
 """Anybody can send a header, and gateways paste values into rules of their own syntax: quotes and the like stay out."""
 

@@ -1,0 +1,162 @@
+"""Whatever route a user has: if accepted, exactly its requests to stable are moved, however old the overlay is."""
+
+from random import Random
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from bitshift_core.traffic.overlay import build_overlay
+from bitshift_core.traffic.refusals import RouteRefused
+from bitshift_core.traffic.states import as_born, as_home, as_neutral
+from tests.bitshift_core.traffic.builders import (
+    BACKENDS,
+    CHAT,
+    COMPLETIONS,
+    ENDPOINTS,
+    HOME,
+    NEVER,
+    a_match,
+    a_reading,
+    a_route,
+    a_rule,
+    an_assignment,
+)
+from tests.bitshift_core.traffic.gateway_model import Request, winner
+
+HEADERS = [{"x-a": "1"}, {"x-a": "2"}, {"x-b": "1"}, {"x-a": "1", "x-b": "1"}]
+FILTER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-seen", "value": "1"}]}}
+PATHS = [{"prefix": path} for path in ("/", "/v1", "/v1/chat", "/other")] + [{"exact": CHAT}, {"exact": COMPLETIONS}]
+HOSTNAMES = [(), ("llm.example.com",), ("*.example.com",), ("llm.example.com", "b.example.com"), ("*.com",)]
+STEP = an_assignment(enrolled=("acme",), waiting=("globex",), excluded=("bank",))
+
+
+@st.composite
+def matches(draw):
+    return a_match(
+        **draw(st.sampled_from(PATHS)),
+        method=draw(st.sampled_from([None, None, "POST"])),
+        headers=draw(st.sampled_from([None, None, None, *HEADERS])),
+        query=draw(st.sampled_from([None, None, None, {"q": "1"}])),
+    )
+
+
+@st.composite
+def rules(draw, services=("chat", "chat", "other")):
+    filters = draw(st.sampled_from([None, None, [FILTER]]))
+    rule = a_rule(
+        *draw(st.lists(matches(), min_size=1, max_size=2)), service=draw(st.sampled_from(services)), port=8000
+    )
+    return rule | ({"filters": filters} if filters else {})
+
+
+@st.composite
+def others(draw):
+    return [
+        a_route(*draw(st.lists(rules(), min_size=1, max_size=2)), name=name, hostnames=draw(st.sampled_from(HOSTNAMES)))
+        for name in draw(st.sampled_from([(), (), ("other-1",), ("other-1", "other-2")]))
+    ]
+
+
+users = st.builds(
+    lambda found, hostnames: a_route(*found, hostnames=hostnames),
+    st.lists(rules(), min_size=1, max_size=3),
+    st.sampled_from(HOSTNAMES),
+)
+TENANTS = [{}, *({"x-tenant-id": name} for name in ("acme", "globex", "bank", "unknown"))]
+ALL_REQUESTS = [
+    Request(host, path, method, headers | tenant, query)
+    for host in ("llm.example.com", "b.example.com", "c.com")
+    for path in (CHAT, CHAT, COMPLETIONS, "/other")
+    for method in ("POST", "GET")
+    for headers in ({}, *HEADERS)
+    for tenant in TENANTS
+    for query in ({}, {"q": "1"})
+]
+requests = st.integers(0, 10_000).map(lambda seed: Random(seed).sample(ALL_REQUESTS, 40))
+everything = given(
+    user=users,
+    other=others(),
+    asked=requests,
+    newest=st.booleans(),
+    born=st.booleans(),
+)
+broad = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def accepted(user, other):
+    try:
+        return a_reading(user, other_routes=other, excluded=("bank",))
+    except RouteRefused as refused:
+        event(refused.reason)
+        return None
+
+
+def overlay_of(reading):
+    return build_overlay(reading, assignment=STEP, backends=BACKENDS, never=NEVER)
+
+
+def together(user, other, overlay, *, newest):
+    return [*user, *other, *overlay] if newest else [*overlay, *user, *other]
+
+
+def rule_of(routes, place):
+    return next(route for route in routes if route["metadata"]["name"] == place[0])["spec"]["rules"][place[1]]
+
+
+def role_of(routes, place):
+    route = next(route for route in routes if route["metadata"]["name"] == place[0])
+    return route["metadata"]["annotations"]["bitshift.dev/rules"].split(",")[place[1]]
+
+
+@broad
+@everything
+def test_exactly_the_requests_to_stable_are_moved(user, other, asked, newest, born):
+    reading = accepted(user, other)
+    if reading is None:
+        return
+    event("accepted")
+    overlay = overlay_of(reading)
+    routes = together([user], other, overlay, newest=newest)
+    for request in asked:
+        before, after = winner([user, *other], request), winner(routes, request)
+        at_stable = before and before[0] == "chat" and rule_of([user], before)["backendRefs"][0]["name"] == "chat"
+        tenant = request.headers.get("x-tenant-id")
+        role = {"acme": "enrolled", "globex": "waiting", "bank": "excluded"}.get(tenant, "rest")
+        if not at_stable or request.path not in ENDPOINTS or (role == "rest" and not reading.anonymous_movable):
+            assert after == before
+        else:
+            assert role_of(overlay, after) == role
+            assert rule_of(overlay, after).get("filters") == rule_of([user], before).get("filters")
+
+
+@broad
+@everything
+def test_a_born_or_neutral_overlay_gets_no_request_and_at_home_all_go_to_stable(user, other, asked, newest, born):
+    reading = accepted(user, other)
+    if reading is None:
+        return
+    live = overlay_of(reading)
+    home = as_home(live, HOME, reason="Refused", message="")
+    silent = as_born(live, NEVER) if born else as_neutral(home, NEVER)
+    for request in asked:
+        before = winner([user, *other], request)
+        assert winner(together([user], other, silent, newest=newest), request) == before
+        routes = together([user], other, home, newest=newest)
+        after = winner(routes, request)
+        assert after == before or rule_of(routes, after)["backendRefs"][0]["name"] == "chat"
+
+
+@broad
+@everything
+def test_where_priorities_are_added_up_whatever_would_be_taken_is_guarded_or_told(user, other, asked, newest, born):
+    reading = accepted(user, other)
+    if reading is None:
+        return
+    routes = together([user], other, overlay_of(reading), newest=newest)
+    for request in asked:
+        before, after = (winner(some, request, adds_up=True) for some in ([user, *other], routes))
+        if before and after != before and rule_of(routes, before)["backendRefs"][0]["name"] != "chat":
+            place = f"rule {before[1] + 1} of HTTPRoute 'team/{before[0]}'"
+            assert place in {guard.owner for guard in reading.guards} or any(
+                place in note and "Traefik" in note for note in reading.notes
+            )
