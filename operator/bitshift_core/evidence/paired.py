@@ -167,11 +167,15 @@ def certifiable_margin(outcomes: Sequence[tuple[float, float]], claim: Claim) ->
 
 def missing_items(outcomes: Sequence[tuple[float, float]], claim: Claim) -> int:
     """Return how many more items would certify the margin if they went like those so far; 0 when they would not."""
-    growth = max(_log_games(outcomes, claim)) / len(outcomes) if outcomes else 0.0
-    if growth <= 0:
+    logs, have, enough = _log_games(outcomes, claim), len(outcomes), math.log(claim.threshold)
+    if not have or max(logs) <= 0:
         return 0
-    gap = math.log(claim.threshold) - _log_wealth(outcomes, claim)
-    return min(MOST_MISSING, math.ceil(max(0.0, gap) / growth))
+    low, high = 0, MOST_MISSING
+    while high - low > 1:
+        middle = (low + high) // 2
+        wealth = _log_mean([log * (1 + middle / have) for log in logs])
+        low, high = (low, middle) if wealth >= enough else (middle, high)
+    return high
 
 
 def _log_games(outcomes: Sequence[tuple[float, float]], claim: Claim) -> list[float]:
@@ -182,7 +186,11 @@ def _log_games(outcomes: Sequence[tuple[float, float]], claim: Claim) -> list[fl
 
 
 def _log_wealth(outcomes: Sequence[tuple[float, float]], claim: Claim) -> float:
-    logs = _log_games(outcomes, claim)
+    return _log_mean(_log_games(outcomes, claim))
+
+
+def _log_mean(logs: Sequence[float]) -> float:
+    """Return the log of the games' mean wealth, without leaving the range of a float."""
     top = max(logs)
     return top + math.log(sum(w * math.exp(log - top) for w, log in zip(STAKE_WEIGHTS, logs, strict=True)))
 
