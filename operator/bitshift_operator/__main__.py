@@ -1,4 +1,4 @@
-"""Starts the operator: `python -m bitshift_operator`.
+"""Starts the operator: `python -m bitshift_operator`; with `uninstall`, lets go of everything before it is removed.
 
 Here: settings, the order in which parts start and end. Not here: what any of them does.
 """
@@ -8,12 +8,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.engines import load_engines
 from bitshift_operator.cluster.errors import ApiError
 from bitshift_operator.cluster.kinds import EVAL_SUITE, MODEL_REVISION, QUANTIZED_MODEL, RUNTIME_PROFILE, Key, Kind
+from bitshift_operator.controller import uninstall
+from bitshift_operator.controller.builtins import DIRECTORY, apply_built_ins
 from bitshift_operator.controller.health import Health
 from bitshift_operator.controller.leader import Leadership
 from bitshift_operator.controller.logs import start_logging
@@ -32,6 +34,8 @@ log = logging.getLogger("bitshift_operator")
 
 def main() -> int:
     """Run until a signal or the loss of the lease; the exit status tells which."""
+    if sys.argv[1:] == ["uninstall"]:
+        return uninstall.main()
     settings = Settings()
     start_logging(settings.log_level)
     return asyncio.run(Operator(settings, reconcile).run())
@@ -55,7 +59,7 @@ class Operator:
         async with await connecting as kube, World.around(kube, settings, load_engines()) as world:
             leadership = Leadership(kube, settings, on_elected=self._elected.set)
             health = Health(world.queue, settings.stale_after_seconds, is_leader=lambda: leadership.is_leader)
-            health.reflectors = list(world.caches.reflectors(kube, settings.watch_namespaces))
+            health.reflectors = world.reflectors()
             health.metrics = world.metrics.text
             world.metrics.observe(world.queue, kube.calls, health.is_leader)
             async with health.served(settings.health_port, settings.metrics_port):
@@ -83,8 +87,9 @@ class Operator:
     async def _work(self, world: World, health: Health) -> None:
         await self._elected.wait()
         log.info("Elected: this replica works now.")
-        await wait_for_crds(world.kube)
+        await wait_for_crds(world.kube, self.settings.watch_namespaces)
         async with asyncio.TaskGroup() as group:
+            group.create_task(apply_built_ins(world.kube, DIRECTORY, self.settings.namespace))
             for reflector in health.reflectors:
                 group.create_task(reflector.run())
             for reflector in health.reflectors:
@@ -125,21 +130,21 @@ class Operator:
         self._heed_signals()
 
 
-async def wait_for_crds(kube: Kube) -> None:
+async def wait_for_crds(kube: Kube, namespaces: Sequence[str] = ()) -> None:
     """Return once the API server serves our kinds: kopf looks for them only once."""
-    while missing := [kind.plural for kind in OUR_KINDS if not await _is_served(kube, kind)]:
-        log.warning("The API server does not serve %s yet: install the CRDs.", ", ".join(missing))
+    where = namespaces[0] if namespaces else ""
+    while missing := [reason for kind in OUR_KINDS if (reason := await _missing(kube, kind, where))]:
+        log.warning("Not everything can be read yet; install the CRDs and the roles: %s", "; ".join(missing))
         await asyncio.sleep(CRD_PAUSE_SECONDS)
 
 
-async def _is_served(kube: Kube, kind: Kind) -> bool:
+async def _missing(kube: Kube, kind: Kind, namespace: str) -> str:
     try:
-        async for _ in kube.pages(kind):
+        async for _ in kube.pages(kind, namespace):
             break
     except ApiError as error:
-        log.debug("Listing %s: %s", kind.plural, error)
-        return False
-    return True
+        return f"{kind.plural}: {error}"
+    return ""
 
 
 async def _cancelled(*tasks: "asyncio.Task[object]") -> None:

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 import yaml
+from kubernetes.aio.leaderelection.electionconfig import Config
 
 from bitshift_operator.__main__ import LEASE_LOST, STOPPED, Operator
-from bitshift_operator.cluster.kinds import DEPLOYMENT, LEASE, QUANTIZED_MODEL, Key
+from bitshift_operator.cluster.kinds import DEPLOYMENT, EVAL_SUITE, LEASE, NODE, POD, QUANTIZED_MODEL, Key
+from bitshift_operator.controller import leader
 from bitshift_operator.settings import Settings
 from tests.fake_api import FakeApi
 from tests.fake_store import Refused
@@ -29,11 +31,23 @@ def settings(api: FakeApi, tmp_path, unused_tcp_port_factory):
         pod_name="a",
         health_port=unused_tcp_port_factory(),
         metrics_port=unused_tcp_port_factory(),
-        stop_seconds=1,
+        stop_seconds=0.2,
         lease_seconds=5,
         lease_renew_seconds=1.5,
         lease_retry_seconds=1,
     )
+
+
+@pytest.fixture(autouse=True)
+def hasty_election(monkeypatch):
+    """Elect faster than the official Config allows, so that a test takes no seconds."""
+
+    def hasty(**arguments):
+        config = Config(**arguments)
+        config.renew_deadline, config.retry_period = config.renew_deadline / 10, config.retry_period / 10
+        return config
+
+    monkeypatch.setattr(leader, "Config", hasty)
 
 
 @asynccontextmanager
@@ -144,3 +158,23 @@ async def test_work_begins_when_the_crds_are_there(settings, api: FakeApi, monke
         assert not turns
         absent[0] = False
         await until(lambda: turns)
+
+
+async def test_named_namespaces_are_served_without_rights_beyond_them(settings, api: FakeApi):
+    turns = []
+
+    async def reconcile(key, world):
+        turns.append(key)
+
+    def only_team_a(verb, target):
+        of_the_cluster = target.kind in (NODE, POD) or not target.kind.namespaced
+        own = target.namespace == "bitshift-system" and target.kind in (LEASE, EVAL_SUITE)
+        if not (of_the_cluster or own or target.namespace == "team-a"):
+            raise Refused(403, "Forbidden", f"cannot {verb} {target.kind.plural} in '{target.namespace}'")
+
+    api.interrupt = only_team_a
+    api.put(QUANTIZED_MODEL.new("team-a", "chat", spec={}))
+    async with running(settings.model_copy(update={"watch_namespaces": ("team-a",)}), reconcile):
+        await until(lambda: turns)
+
+    assert turns == [Key("team-a", "chat")]

@@ -21,8 +21,6 @@ from .kinds import POD, Kind, kind_of
 
 FIELD_MANAGER = "bitshift"
 PAGE_SIZE = 500
-DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-NO_KIND = Kind("", "", "apis", namespaced=False)
 APPLY, MERGE, JSON_PATCH = "application/apply-patch+yaml", "application/merge-patch+json", "application/json-patch+json"
 
 Manifest = dict[str, Any]
@@ -130,22 +128,6 @@ class Kube:
         response = await self._send("logs", "GET", POD, POD.path(namespace, pod, "log"), query)
         return (await response.read()).decode(errors="replace")
 
-    async def discover(self) -> tuple[Kind, ...]:
-        """Return every kind that is served besides the core ones: which policies may be attached to a route, say."""
-        response = await self._send("discover", "GET", NO_KIND, "/apis", accept=f"{DISCOVERY},application/json")
-        groups = json.loads(await response.read()).get("items") or ()
-        return tuple(
-            Kind(
-                f"{group['metadata']['name']}/{version['version']}",
-                each["responseKind"]["kind"],
-                each["resource"],
-                each["scope"] == "Namespaced",
-            )
-            for group in groups
-            for version in group["versions"][:1]  # the preferred one comes first
-            for each in version.get("resources") or ()
-        )
-
     # Writing
 
     async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
@@ -249,14 +231,13 @@ class Kube:
         *,
         body: Any = None,
         content_type: str = "application/json",
-        accept: str = "application/json",
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> aiohttp.ClientResponse:
         request = await self.api.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": accept, "Content-Type": content_type},
+            header_params={"Accept": "application/json", "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )

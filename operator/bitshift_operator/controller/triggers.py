@@ -89,6 +89,6 @@ async def watch_resources(world: World, **kopf_arguments: Any) -> None:
         memo=SharedMemo(world),
         standalone=True,
         clusterwide=not namespaces,
-        namespaces=list(namespaces) + ([world.settings.namespace] if namespaces else []),
+        namespaces=list(namespaces),
         **kopf_arguments,
     )

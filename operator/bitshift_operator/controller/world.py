@@ -16,9 +16,9 @@ from bitshift_core.fit.engines import EngineConstants
 from bitshift_operator.cluster.caches import Caches
 from bitshift_operator.cluster.client import Kube, Manifest
 from bitshift_operator.cluster.events import EventPoster
-from bitshift_operator.cluster.kinds import Key, Kind
+from bitshift_operator.cluster.kinds import EVAL_SUITE, Key, Kind
 from bitshift_operator.cluster.observe import Reader
-from bitshift_operator.cluster.watch import Change
+from bitshift_operator.cluster.watch import Cache, Change, Reflector
 from bitshift_operator.controller.interests import Interests
 from bitshift_operator.controller.metrics import Metrics
 from bitshift_operator.controller.queue import WorkQueue
@@ -62,6 +62,16 @@ class World:
         async with httpx.AsyncClient(timeout=HTTP_TIMEOUT, follow_redirects=False, trust_env=False) as http:
             reader = Reader(kube, caches, settings, engines, http)
             yield cls(kube, settings, queue, caches, interests, events, metrics, http, reader, now)
+
+    def reflectors(self) -> list[Reflector]:
+        """Return what keeps the caches up to date."""
+        settings = self.settings
+        found = list(self.caches.reflectors(self.kube, settings.watch_namespaces))
+        if settings.watch_namespaces and settings.namespace not in settings.watch_namespaces:
+            # kopf watches all kinds in each of its namespaces; in the operator's own, only suites are our business.
+            suites = Cache(lambda suite: suite["metadata"].get("generation"), on_change=lambda _: self.wake_all_soon())
+            found.append(Reflector(self.kube, EVAL_SUITE, suites, namespace=settings.namespace))
+        return found
 
     def forget(self, key: Key) -> None:
         """Drop all that is known of a model that is gone."""

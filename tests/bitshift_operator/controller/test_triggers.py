@@ -89,6 +89,9 @@ async def test_only_the_named_namespaces_are_watched(kube: Kube, api: FakeApi):
 
     async with watched(kube, Settings(watch_namespaces=("team-a",))) as world:
         await until(lambda: world.models)
+        await until(lambda: any(target.kind == RUNTIME_PROFILE for _, target in api.requests))
         await asyncio.sleep(0.1)
 
         assert world.models == {Key("team-a", "chat")}
+    asked = {(target.kind, target.namespace) for _, target in api.requests}
+    assert asked == {(QUANTIZED_MODEL, "team-a"), (EVAL_SUITE, "team-a"), (RUNTIME_PROFILE, "")}

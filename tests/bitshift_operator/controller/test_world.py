@@ -5,7 +5,7 @@ import pytest
 from bitshift_core.rollout import names
 from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.engines import load_engines
-from bitshift_operator.cluster.kinds import HTTP_ROUTE, NODE, POD, Key
+from bitshift_operator.cluster.kinds import EVAL_SUITE, HTTP_ROUTE, NODE, POD, Key
 from bitshift_operator.controller.interests import ANY
 from bitshift_operator.controller.world import World
 from bitshift_operator.settings import Settings
@@ -82,3 +82,13 @@ async def test_what_was_told_lately_is_remembered_for_a_while(world: World):
     world.told(CHAT)
     assert world.told_lately(CHAT, 60)
     assert not world.told_lately(CHAT, 0)
+
+
+async def test_suites_of_the_operators_namespace_are_watched_apart_where_namespaces_are_named(kube: Kube):
+    async def suites_watched(**settings):
+        async with World.around(kube, Settings(**settings), load_engines()) as world:
+            return [each.namespace for each in world.reflectors() if each.kind == EVAL_SUITE]
+
+    assert await suites_watched() == []
+    assert await suites_watched(watch_namespaces=("team-a",)) == ["bitshift-system"]
+    assert await suites_watched(watch_namespaces=("team-a", "bitshift-system")) == []
