@@ -11,7 +11,8 @@ BITSANDBYTES_BITS = {4: "bitsandbytes/nf4", 8: "bitsandbytes/int8"}
 
 def scheme_of(quantization: Mapping[str, Any]) -> str:
     """Return the scheme's name; a method that is not known here keeps its own, so that it can be refused by name."""
-    method = str(quantization.get("quant_method") or quantization.get("quant_algo") or "unknown").lower()
+    silent = "modelopt" if quantization.get("quant_algo") else "unknown"  # ModelOpt's own file names no method
+    method = str(quantization.get("quant_method") or silent).lower()
     if method in ("awq", "gptq"):
         bits = _bits(quantization)
         return method if bits in (0, 4) else f"{method}-int{bits}"
@@ -21,7 +22,7 @@ def scheme_of(quantization: Mapping[str, Any]) -> str:
         return f"compressed-tensors/{_compressed(quantization)}"
     if method == "bitsandbytes":
         return BITSANDBYTES_BITS[4 if quantization.get("load_in_4bit") or quantization.get("_load_in_4bit") else 8]
-    if method.startswith("modelopt") or "quant_algo" in quantization:
+    if method.startswith("modelopt"):
         return f"modelopt/{str(quantization.get('quant_algo') or method.removeprefix('modelopt_')).lower()[:32]}"
     return method[:48]
 

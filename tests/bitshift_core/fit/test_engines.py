@@ -1,0 +1,53 @@
+"""Which constants apply to which version."""
+
+import pytest
+
+from bitshift_core.fit.engines import version_of
+from tests.bitshift_core.fit.builders import constants
+
+
+@pytest.mark.parametrize(
+    ("runtime", "tag", "version"),
+    [
+        ("vllm", "v0.10.1.dev101", (0, 10, 1)),
+        ("vllm", "0.19.0", (0, 19, 0)),
+        ("vllm", "0.13.0+nv26.01", (0, 13, 0)),
+        ("vllm", "v0.11.0-cu129", (0, 11, 0)),
+        ("vllm", "cu129-nightly", ()),
+        ("vllm", "latest", ()),
+        ("vllm", "sha256:1234567890", ()),
+        ("llamacpp", "server-b4719", (4719,)),
+        ("llamacpp", "b11669", (11669,)),
+        ("llamacpp", "server-cuda12-b4719", (4719,)),
+        ("llamacpp", "full", ()),
+        ("llamacpp", "0.7.0", ()),
+    ],
+)
+def test_versions_are_told_from_image_tags(runtime, tag, version):
+    assert version_of(runtime, tag) == version
+
+
+@pytest.mark.parametrize(
+    ("version", "first"), [("0.8.5", "0"), ("0.10.9", "0"), ("0.11.0", "0.11"), ("0.20.9", "0.17"), ("1.0", "0.21")]
+)
+def test_a_band_holds_up_to_the_next_ones_version(version, first):
+    chosen = constants().choose("vllm", version)
+
+    assert chosen.band.first_version == first
+    assert chosen.is_known and not chosen.caveat
+
+
+def test_an_unknown_version_takes_the_newest_band_with_a_wide_margin_and_says_so():
+    known, unknown = constants().choose("vllm", "0.30.0"), constants().choose("vllm", "nightly")
+
+    assert unknown.band == known.band
+    assert "nightly" in unknown.caveat
+    assert unknown.band.margin_bytes(1 << 30, is_known=False) > known.band.margin_bytes(1 << 30, is_known=True)
+
+
+def test_an_engine_that_was_not_measured_is_said_to_be_so():
+    assert "tgi" in constants().choose("tgi", "3.0.0").caveat
+
+
+def test_every_band_names_its_source():
+    assert all(band.source for band in (*constants().vllm, *constants().llamacpp))
