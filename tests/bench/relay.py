@@ -161,12 +161,13 @@ class Process:
 async def measure(direct: int, relayed: int, relay: Process) -> None:
     idle = relay.mebibytes("VmRSS")
     await answer_milliseconds(relayed)
-    print(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start: beyond the cores' number, latencies say little"
-    )
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start: above the cores, latencies say little")
     print(f"{'':34} {'direct':>12} {'relayed':>12}")
     print_latency("whole answer", *await in_turns(answer_milliseconds, direct, relayed))
+    spent = relay.cpu_seconds()
     print_latency("age of a token, 2000 tokens/s", *await in_turns(token_milliseconds, direct, relayed))
+    each = (relay.cpu_seconds() - spent) / (TURNS * PACED_STREAMS * PACED_TOKENS)
+    print(f"{'':34} {each * 1e6:.0f} µs of CPU per token that comes alone")
     spent = relay.cpu_seconds()
     was, now = await in_turns(requests_per_second, direct, relayed)
     each = (relay.cpu_seconds() - spent) / sum(now) / LOAD_SECONDS
