@@ -15,7 +15,6 @@ from bitshift_core.artifact.errors import ArtifactError
 from .source import Progress, unreachable
 
 ATTEMPTS, PAUSE_SECONDS = 6, 2.0
-CHUNK_BYTES = 1 << 20
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -54,7 +53,7 @@ def _continue(url: str, part: Path, client: httpx.Client, progress: Progress) ->
         total = done + int(answer.headers.get("content-length", 0))
         _check_room(part.parent, total - done)
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_bytes(CHUNK_BYTES):
+            for chunk in answer.iter_bytes():
                 file.write(chunk)
                 done += len(chunk)
                 progress(part.name.removesuffix(".part"), done, total)

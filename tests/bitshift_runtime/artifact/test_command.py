@@ -1,0 +1,79 @@
+"""The verbs as a container runs them: what is printed, written and returned."""
+
+import hashlib
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_runtime.artifact import command
+from bitshift_runtime.cli import main
+from tests.bitshift_core.artifact.builders import gguf
+
+GGUF = gguf()
+
+
+@pytest.fixture
+def patched(monkeypatch):
+    found = {}
+    monkeypatch.setattr(command, "patch_config_map", lambda name, data: found.update({name: data}))
+    return found
+
+
+@pytest.fixture
+def termination(tmp_path, monkeypatch):
+    path = tmp_path / "termination-log"
+    path.touch()
+    monkeypatch.setenv("BITSHIFT_TERMINATION_LOG", str(path))
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+def test_facts_go_into_the_config_map_and_a_line_into_the_termination_message(tmp_path, patched, termination):
+    (tmp_path / "m.gguf").write_bytes(GGUF)
+    result = run("facts", "--uri", "pvc://models/m.gguf", "--mount", str(tmp_path), "--config-map", "facts-1")
+
+    assert result.exit_code == 0
+    assert ArtifactFacts.model_validate_json(patched["facts-1"]["facts.json"]).architecture == "llama"
+    assert patched["facts-1"]["error.json"] is None
+    assert json.loads(termination.read_text())["reason"] == "FactsRead"
+
+
+def test_a_refusal_is_an_answer_and_ends_with_0(tmp_path, patched, termination):
+    result = run("facts", "--uri", "pvc://models/none.gguf", "--mount", str(tmp_path), "--config-map", "facts-1")
+
+    assert result.exit_code == 0
+    error = json.loads(termination.read_text())
+    assert error["reason"] == "ArtifactNotFound"
+    assert json.loads(patched["facts-1"]["error.json"]) == error
+    assert patched["facts-1"]["facts.json"] is None
+
+
+def test_other_bytes_than_the_rung_names_are_refused(tmp_path, patched, termination):
+    (tmp_path / "m.gguf").write_bytes(GGUF)
+    right, wrong = f"sha256:{hashlib.sha256(GGUF).hexdigest()}", "sha256:" + "0" * 64
+    for digest, reason in ((right, "FactsRead"), (wrong, "DigestMismatch")):
+        run("facts", "--uri", "pvc://models/m.gguf", "--mount", str(tmp_path), "--config-map", "f", "--digest", digest)
+        assert json.loads(termination.read_text())["reason"] == reason
+
+
+def test_a_crash_ends_non_zero(tmp_path, monkeypatch, termination):
+    monkeypatch.setattr(command, "read_facts", lambda *_: 1 / 0)
+
+    assert run("facts", "--uri", "pvc://models/m.gguf").exit_code != 0
+
+
+def test_a_fetch_that_fails_keeps_the_engine_from_starting(tmp_path, termination):
+    result = run("fetch", "--uri", "http://127.0.0.1:9/m.gguf", "--to", str(tmp_path / "m.gguf"))
+
+    assert result.exit_code == 1
+    assert json.loads(termination.read_text())["reason"] == "ArtifactUnreachable"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr("bitshift_runtime.artifact.fetch.PAUSE_SECONDS", 0)
