@@ -1,0 +1,1 @@
+"""Benchmarks on the real cluster: `make bench-NAME`."""
