@@ -146,7 +146,7 @@ def line(label: str, found: list[Served], limit: float | None) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rollouts", type=int, default=100, help="healthy rollouts; effects get a share of it")
+    parser.add_argument("--rollouts", type=int, default=60, help="healthy rollouts; effects get a share of it")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     began = time.monotonic()

@@ -71,8 +71,8 @@ def score_gain(item: tuple[float, float], margin: float) -> float:
 
 
 def agreement_gain(item: tuple[float, float], margin: float) -> float:
-    """Return by how many tokens more than 1 - margin of those compared an item agrees."""
-    return item[0] - (1 - margin) * item[1]
+    """Return by how many tokens more than 1 - margin of those compared an item agrees; no answer is one wrong token."""
+    return max(margin - 1, item[0] - (1 - margin) * item[1])
 
 
 def judge_pairs(
@@ -141,7 +141,8 @@ def decide(outcomes: Sequence[tuple[float, float]], claim: Claim) -> tuple[Verdi
         gain = claim.gain(item, claim.margin)
         balance += gain
         passing = _staked(passing, gain, 1 - claim.margin)
-        failing = _staked(failing, -claim.gain(item, claim.harmless), claim.largest_gain)
+        against = min(claim.largest_gain, claim.gain(item, claim.harmless))
+        failing = _staked(failing, -against, claim.largest_gain)
         if sum(passing) >= claim.threshold:
             return Verdict.PASSED, "NotWorse"
         if sum(failing) >= claim.threshold and balance < 0:

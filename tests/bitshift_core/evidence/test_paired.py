@@ -133,6 +133,11 @@ def _agreements(items: int, tokens_agree: float, seed: int, horizon: int = 32) -
     return found
 
 
+def test_answers_that_never_came_or_are_longer_than_the_horizon_break_nothing():
+    assert judge_agreement([(0, 40)] * 60, 10, ERROR_RATE_PPM).verdict is Verdict.FAILED
+    assert judge_agreement([(90, 90)] * 60, 10, ERROR_RATE_PPM).verdict is Verdict.PASSED
+
+
 def test_agreement_counts_tokens_until_answers_part():
     parent = ["the", "capital", "of", "France", "is", "Paris"]
 
