@@ -48,6 +48,7 @@ class Operator:
         self.settings, self._reconcile = settings, reconcile
         self.stop = asyncio.Event()
         self._elected = asyncio.Event()
+        self._turns: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
         """Connect, be elected, work; return the process's exit status."""
@@ -73,16 +74,16 @@ class Operator:
             done, _ = await asyncio.wait((stopping, leading, working), return_when=asyncio.FIRST_COMPLETED)
             if leading in done and not self.stop.is_set():
                 # Another replica may lead by now: nothing may be written any more, not even by turns that run.
-                log.error("The lease is lost: this replica ends, so that only one works.")
+                log.error("The lease is lost: this replica ends, so that only one works.", exc_info=leading.exception())
                 return LEASE_LOST
             await self._finish(world)
+            await _cancelled(leading)
+            await leadership.release()  # before kopf ends, which takes its time: nothing writes any more
             if working in done:
                 working.result()
             return STOPPED
         finally:
             await _cancelled(working, leading, stopping)
-            if leadership.is_leader:
-                await leadership.release()
 
     async def _work(self, world: World, health: Health) -> None:
         await self._elected.wait()
@@ -95,7 +96,7 @@ class Operator:
             for reflector in health.reflectors:
                 await reflector.synced.wait()
             log.info("Caches are filled.")
-            group.create_task(world.queue.work(self._turn(world), workers=self.settings.workers))
+            self._turns = group.create_task(world.queue.work(self._turn(world), workers=self.settings.workers))
             ready = asyncio.Event()
             group.create_task(self._heed_signals_again(ready))
             group.create_task(self._watch(world, ready))
@@ -119,6 +120,8 @@ class Operator:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             log.warning("%d turns did not end in time and are broken off.", world.queue.running)
+        if self._turns:
+            await _cancelled(self._turns)
 
     def _heed_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

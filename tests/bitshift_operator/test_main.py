@@ -106,6 +106,8 @@ async def test_a_turn_that_hangs_does_not_hold_the_end_up(settings, api: FakeApi
         assert await process == STOPPED
 
     assert time.monotonic() - started < 5
+    lease = api.get(LEASE, "bitshift-system", "bitshift-operator")
+    assert lease and lease["spec"]["holderIdentity"] is None
 
 
 async def test_a_replica_that_loses_the_lease_ends_with_an_error(settings, api: FakeApi):

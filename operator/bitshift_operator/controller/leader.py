@@ -95,9 +95,10 @@ class Leadership:
         await LeaderElection(self.config).run()
 
     async def release(self) -> None:
-        """Hand over at once on an orderly end."""
-        self.is_leader = False
-        await self.lock.release()
+        """Hand over at once on an orderly end; the election must be cancelled by then, or it takes the lease again."""
+        if self.is_leader:
+            self.is_leader = False
+            await self.lock.release()
 
     async def _started(self) -> None:
         self.is_leader = True
