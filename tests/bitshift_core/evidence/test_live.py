@@ -58,7 +58,7 @@ def test_a_rollback_says_its_numbers():
 
 
 def test_a_good_candidate_is_rarely_rolled_back():
-    rollouts = [started(seed=seed, per_second=4, tick=10) for seed in range(25)]
+    rollouts = [started(seed=seed, per_second=4, tick=10) for seed in range(16)]
 
     rolled_back = sum(rollout.run(600, 0.2).roll_back for rollout in rollouts)
 
@@ -101,7 +101,7 @@ def test_a_candidate_that_dies_after_good_steps_is_found_at_once(seed):
 
 def test_a_candidate_that_dies_in_the_midst_of_a_long_step_is_found_too():
     rollout = started()
-    rollout.run(3600, 0.05)
+    rollout.run(1800, 0.05)
     rollout.candidate, before = DEAD, rollout.served
 
     assert rollout.run(120, 0.05).roll_back

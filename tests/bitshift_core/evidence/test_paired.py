@@ -85,14 +85,14 @@ def test_a_small_drop_that_is_proven_is_still_tolerated():
 
 def test_wrong_verdicts_are_as_rare_as_promised():
     chance, found = random.Random(7), Counter[str]()
-    for _ in range(150):
+    for _ in range(100):
         equal = [_flip(chance, 0.05, 0.05) for _ in range(600)]
         at_margin = [_flip(chance, 0.06, 0.02) for _ in range(600)]
         claim = scores_claim(4, ERROR_RATE_PPM)
         found["failed a good one"] += decide(equal, claim)[0] is Verdict.FAILED
         found["passed a bad one"] += decide(at_margin, claim)[0] is Verdict.PASSED
 
-    assert max(found.values()) <= 0.05 * 150
+    assert max(found.values()) <= 0.05 * 100
 
 
 def _flip(chance: random.Random, lost: float, won: float) -> tuple[bool, bool]:
