@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
@@ -24,8 +24,10 @@ from e2e.cluster import (
     preflight,
     processes,
 )
-from e2e.cluster.commands import ClusterError, run, step
+from e2e.cluster.commands import run, step, wait_until
 from e2e.cluster.settings import GATEWAY_PORT, NODE, NODE_ADDRESS, PROMETHEUS_NODE_PORT, Paths
+
+TURN_SECONDS = 1800.0
 
 
 class Cluster:
@@ -51,7 +53,7 @@ class Cluster:
             self.install()
             self.start()
             if project_images:
-                self.load_project_images()
+                images.import_all(self.paths, images.build_project_images(self.paths))
 
     def install(self) -> None:
         """Bring the machine to where a cluster can start: packages, binaries, images; nothing of it runs yet."""
@@ -85,11 +87,13 @@ class Cluster:
 
     def load_project_images(self) -> None:
         """Build the operator's and the runtime's images from the working tree and bring them to the node."""
-        images.import_all(self.paths, images.build_project_images(self.paths))
+        with self.alone():
+            images.import_all(self.paths, images.build_project_images(self.paths))
 
     def load_image(self, archive: Path) -> str:
         """Bring an OCI archive to the node and return the name that pods must use."""
-        images.import_all(self.paths, [archive])
+        with self.alone():
+            images.import_all(self.paths, [archive])
         return builder.name_in(archive)
 
     def build_image(self, name: str, context: Path, dockerfile: Path, *, base: str = images.BASE_PYTHON) -> None:
@@ -132,11 +136,18 @@ class Cluster:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Let one `up` or `down` work at a time."""
+        """Let one caller at a time change the cluster; the others wait for their turn."""
         self.paths.log.mkdir(parents=True, exist_ok=True)
         with (self.paths.state / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ClusterError(f"Another `up` or `down` works in {self.paths.state}; wait for it.") from error
+            sentence = f"another command that changes the cluster in {self.paths.state} is done"
+            wait_until(lambda: locked(lock), sentence, seconds=TURN_SECONDS)
             yield
+
+
+def locked(lock: TextIO) -> bool:
+    """Return whether the turn is ours now; it ends with the file's closing, also when we are killed."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
