@@ -278,6 +278,8 @@ def _check_claim(snapshot: Snapshot, rung: Rung) -> None:
 def _facts_failure(snapshot: Snapshot, uri: str, digest: str | None) -> Problem | None:
     """Return why the reading that is in force failed, as its Job said."""
     job_name = names.facts_job_name(uri, digest, reading_of(snapshot))
+    if kept := _kept_failure(snapshot, snapshot.config_maps.get(names.facts_name(uri, digest))):
+        return kept
     job = snapshot.jobs.get(job_name)
     if job is None:
         return None
@@ -288,6 +290,13 @@ def _facts_failure(snapshot: Snapshot, uri: str, digest: str | None) -> Problem 
     if failed and failed[0].get("status") == "True":
         return ("ArtifactNotReadable", f"the Job '{job_name}' that reads it broke: {failed[0].get('message', '')}")
     return None
+
+
+def _kept_failure(snapshot: Snapshot, config_map: Manifest | None) -> Problem | None:
+    """Return a refusal that outlived its Job; one from before the spec last changed may have been mended."""
+    data = (config_map or {}).get("data") or {}
+    since = max(_changed_at(snapshot.model), _retried_at(snapshot.model))
+    return _said_failure(data["error.json"]) if "error.json" in data and epoch(data.get("readAt")) >= since else None
 
 
 def _said_failure(text: str) -> Problem | None:
