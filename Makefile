@@ -14,8 +14,8 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: venv ## Show a rollout, and a rollback, of a real model on a real Kubernetes (CONTEXT=name uses a cluster of yours)
-	$(PYTHON) -m e2e.demo $(if $(CONTEXT),--context $(CONTEXT))
+demo: venv ## Show a rollout, and a rollback, of a real model on a real Kubernetes (CLUSTER=current uses the one that kubectl points at)
+	$(PYTHON) -m e2e.demo $(if $(CLUSTER),--cluster $(CLUSTER))
 
 .PHONY: demo-down
 demo-down: venv ## End the demo and the cluster that it started

@@ -39,11 +39,12 @@ class Scene:
 
 def install(target: Target, console: Console) -> None:
     """Install the chart with the images that were built from this working tree."""
-    operator, runtime = (name.rpartition(":") for name in PROJECT_IMAGES)
-    values = ["--set", f"operator.image.repository={operator[0]}", "--set", f"operator.image.tag={operator[2]}"]
-    values += ["--set", f"runtime.image.repository={runtime[0]}", "--set", f"runtime.image.tag={runtime[2]}"]
+    values: list[str] = []
     if isinstance(target, Cluster):
-        values += ["--set", f"gatewayAddress={target.gateway_url_for_pods}"]
+        operator, runtime = (image.name.rpartition(":") for image in PROJECT_IMAGES)
+        values += ["--set", f"image.repository={operator[0]}", "--set", f"image.tag={operator[2]}"]
+        values += ["--set", f"runtimeImage.repository={runtime[0]}", "--set", f"runtimeImage.tag={runtime[2]}"]
+        values += ["--set", f"operator.gatewayAddress={target.gateway_url_for_pods}"]
     chart = ROOT / "charts" / "bitshift"
     command = ["upgrade", "--install", "bitshift", chart, "-n", SYSTEM, "--create-namespace", "--wait", *values]
     target.helm(*command, timeout_seconds=300)

@@ -254,7 +254,7 @@ class Turn:
         name = names.evidence_name(self.seen.name)
         overlay = self.seen.overlay
         data = {
-            "state.json": action.state.model_dump_json(by_alias=True),
+            "state.json": action.state.model_dump_json(by_alias=True, exclude_defaults=True),
             "revision": overlay.reading.revision if overlay else "",
         }
         before = self.snapshot.config_maps.get(name)

@@ -36,13 +36,13 @@ async def reconcile(key: Key, world: World) -> float | None:
     seen = see(snapshot)
     decision = decide(seen)
     turn = Turn(world.kube, world.settings, world.http, seen, snapshot, world.now())
-    decision = await _act(turn, seen, decision)
+    decision = await _act(turn, seen, decision, world)
     world.metrics.decided(key, decision)
     world.interests.note(key, _interests(seen))
     return await _tell(key, world, dict(snapshot.model), seen, decision)
 
 
-async def _act(turn: Turn, seen: Observation, decision: Decision) -> Decision:
+async def _act(turn: Turn, seen: Observation, decision: Decision, world: World) -> Decision:
     """Carry the plan out; what the data plane or the user still owes becomes the reason that is told."""
     try:
         await turn.act(decision.plan.actions)
@@ -52,6 +52,8 @@ async def _act(turn: Turn, seen: Observation, decision: Decision) -> Decision:
         return decision if _leaves(decision) else Decision(decision.phase, plan)
     except UserError as error:
         return Decision("Blocked", Plan(error.reason, error.message, stalled=True, wake_after=30))
+    if _leaves(decision):
+        world.metrics.rollback_seconds.observe(world.now() - seen.now)
     return decision
 
 
