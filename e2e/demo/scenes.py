@@ -41,7 +41,7 @@ def install(target: Target, console: Console) -> None:
     """Install the chart with the images that were built from this working tree."""
     values: list[str] = []
     if isinstance(target, Cluster):
-        operator, runtime = (image.name.rpartition(":") for image in PROJECT_IMAGES)
+        operator, runtime = (image.image.rpartition(":") for image in PROJECT_IMAGES)
         values += ["--set", f"image.repository={operator[0]}", "--set", f"image.tag={operator[2]}"]
         values += ["--set", f"runtimeImage.repository={runtime[0]}", "--set", f"runtimeImage.tag={runtime[2]}"]
         values += ["--set", f"operator.gatewayAddress={target.gateway_url_for_pods}"]
