@@ -3,7 +3,7 @@
 Here: routes → routes, and routes → reading. Not here: making them from a user's route (`traffic.overlay`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -58,6 +58,17 @@ class OverlayReading:
 def as_born(manifests: Sequence[Manifest], never: str) -> tuple[dict[str, Any], ...]:
     """Return the routes with a header that nobody sends in every match: a fresh rule may be live before its cluster."""
     return tuple(with_rules(manifest, unmatched(manifest, never), {STATE: "born"}) for manifest in manifests)
+
+
+def as_born_if_new(manifests: Sequence[Manifest], existing: Collection[str], never: str) -> tuple[dict[str, Any], ...]:
+    """Return the routes with those not among the names in `existing` as born; the next turn makes them live.
+
+    Tenants may come to be known in the middle of a rollout, and need one route more.
+    """
+    return tuple(
+        dict(manifest) if manifest["metadata"]["name"] in existing else as_born([manifest], never)[0]
+        for manifest in manifests
+    )
 
 
 def as_home(

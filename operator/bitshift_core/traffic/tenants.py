@@ -44,6 +44,19 @@ def order(
     return (*leading, *sorted(between, key=lambda tenant: seeded(seed, tenant)), *trailing)
 
 
+def fitting(
+    ordered: Sequence[str], capacity: int, *, placed: Sequence[str] = (), named: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the tenants that rules are made for when not all find room: in order, but not simply the first.
+
+    Those who have a place keep it and those whom the user named come next: the others may be anybody's invention, and
+    are moved like anonymous requests.
+    """
+    known = dict.fromkeys((*placed, *(tenant for tenant in named if tenant in ordered), *ordered))
+    kept = set(list(known)[: max(capacity, len(placed))])
+    return tuple(tenant for tenant in ordered if tenant in kept)
+
+
 def seeded(seed: str, tenant: str) -> str:
     """Return a key that looks random and is the same at every start of the operator."""
     return hashlib.sha256(f"{seed}\0{tenant}".encode()).hexdigest()

@@ -1,7 +1,7 @@
 import copy
 
 from bitshift_core.traffic.overlay import build_overlay
-from bitshift_core.traffic.states import as_born, as_home, as_neutral, read_overlay
+from bitshift_core.traffic.states import as_born, as_born_if_new, as_home, as_neutral, read_overlay
 from tests.bitshift_core.traffic.builders import BACKENDS, HOME, NEVER, a_reading, an_assignment
 
 TENANTS = tuple(f"t{n}" for n in range(80))
@@ -71,6 +71,15 @@ def test_a_born_route_has_an_unguessed_header_in_every_match_and_differs_in_noth
     assert [[rule["backendRefs"] for rule in route["spec"]["rules"]] for route in born] == [
         [rule["backendRefs"] for rule in route["spec"]["rules"]] for route in live()
     ]
+
+
+def test_a_route_that_tenants_made_necessary_is_born_while_the_others_stay_live():
+    routes = as_born_if_new(live(), {"chat-overlay-0"}, NEVER)
+
+    assert {route["metadata"]["name"]: read_overlay([route]).state for route in routes} == {
+        "chat-overlay-0": "live",
+        "chat-overlay-1": "born",
+    }
 
 
 def test_at_home_every_backend_is_the_users_service_and_the_matches_are_as_they_were():

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitshift_core.traffic.tenants import order, unusable, usable
+from bitshift_core.traffic.tenants import fitting, order, unusable, usable
 
 NAMES = st.sets(st.text("abcdefgh0123", min_size=1, max_size=4), max_size=12)
 
@@ -42,3 +42,11 @@ def test_usual_names_are_usable_as_they_are():
 def test_the_relays_word_for_the_rest_is_no_tenant():
     assert order(["~other", "acme"], seed="uid") == ("acme",)
     assert unusable(["~other"]) == ()
+
+
+def test_where_room_is_short_the_placed_and_the_named_keep_theirs_and_the_order_stays():
+    ordered = ("first", "a", "b", "c", "d", "gold")
+
+    assert fitting(ordered, 4, placed=("c", "d"), named=("gold", "first")) == ("first", "c", "d", "gold")
+    assert fitting(ordered, 1, placed=("c", "d")) == ("c", "d")
+    assert fitting(ordered, 6) == ordered
