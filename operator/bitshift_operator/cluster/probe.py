@@ -48,9 +48,9 @@ class Question:
     clean: int = 0
     met: bool = False
 
-    def hear(self, answer: Heard) -> None:
+    def hear(self, answer: Heard, detail: str) -> None:
         """Take in one answer; a wrong one starts the count anew, because a change may still be on its way."""
-        self.heard[answer] += 1
+        self.heard[f"{answer} ({detail})"] += 1
         if answer in self.expectation.arms or answer in self.expectation.tolerated:
             self.seen.add(answer)
             self.clean += 1
@@ -124,24 +124,24 @@ async def ask(client: httpx.AsyncClient, question: Question, token: str, turns: 
     """Ask until the question is met; whoever waits for a change lets the others go first."""
     while not question.met:
         async with turns:
-            question.hear(await heard(client, question, token))
+            question.hear(*await heard(client, question, token))
         await asyncio.sleep(question.pause_seconds)
 
 
-async def heard(client: httpx.AsyncClient, question: Question, token: str) -> Heard:
-    """Return what answered one request, by the first of the listener's addresses that can be reached at all."""
+async def heard(client: httpx.AsyncClient, question: Question, token: str) -> tuple[Heard, str]:
+    """Return what answered one request and how, by the first of the listener's addresses that can be reached at all."""
     for url in question.endpoint.urls:
         try:
             return await answer(client, question, url, token)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             continue
-        except httpx.HTTPError:
-            return "error"
-    return "error"
+        except httpx.HTTPError as error:
+            return "error", type(error).__name__
+    return "error", "no connection"
 
 
-async def answer(client: httpx.AsyncClient, question: Question, url: str, token: str) -> Heard:
-    """Send one request and return who answered; the body is not read, it may be a stream without end."""
+async def answer(client: httpx.AsyncClient, question: Question, url: str, token: str) -> tuple[Heard, str]:
+    """Send one request and return who answered and its status; the body is not read, it may be a stream without end."""
     expected = question.expectation
     headers = [*expected.headers, (PROBE_HEADER, token), ("connection", "close")]
     if question.host:
@@ -152,7 +152,7 @@ async def answer(client: httpx.AsyncClient, question: Question, url: str, token:
     )
     response = await client.send(request, stream=True)
     await response.aclose()
-    return read(response)
+    return read(response), str(response.status_code)
 
 
 def read(response: httpx.Response) -> Heard:

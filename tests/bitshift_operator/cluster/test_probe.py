@@ -85,7 +85,7 @@ async def test_an_answer_of_the_wrong_arm_is_named_in_a_sentence():
 
     assert not result.confirmed and result.reason == "RouteNotInForce"
     assert "infra/public/web did not answer tenant 'acme' for 'llm.example.com/v1/chat/completions'" in result.message
-    assert "by candidate within" in result.message and "heard: stable " in result.message
+    assert "by candidate within" in result.message and "heard: stable (204) " in result.message
 
 
 async def test_one_wrong_answer_among_right_ones_is_not_confirmed():
@@ -113,7 +113,7 @@ async def test_an_engines_own_error_is_direct_and_the_gateways_is_not():
     assert (await asked(Gateway(said(405)), expecting("direct"))).confirmed
     result = await asked(Gateway(said(503)), expecting("direct"), seconds=0.3)
 
-    assert not result.confirmed and "heard: error" in result.message
+    assert not result.confirmed and "heard: error (503)" in result.message
 
 
 async def test_a_guarded_request_may_fail_but_not_reach_the_relay():
@@ -168,7 +168,7 @@ async def test_a_gateway_that_nobody_hears_is_an_error():
     nowhere = GatewayEndpoint("infra/public/web", ("http://127.0.0.1:9",))
     result = await probe([expecting("direct")], [nowhere], token="t", deadline_seconds=0.3)
 
-    assert not result.confirmed and "heard: error" in result.message
+    assert not result.confirmed and "heard: error (no connection)" in result.message
 
 
 async def test_an_endless_answer_is_not_read():
