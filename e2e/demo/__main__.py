@@ -121,7 +121,7 @@ def end(
     )
     console.print(
         "Loosened to be quick on two cores: quality margins of 10 and 25 points, load 100 % slower allowed, replies of "
-        "12 tokens, promotion margin 15 points, hold 20 s. The defaults are stricter."
+        "8 tokens, promotion margin 20 points, hold 20 s. The defaults are stricter."
     )
     page = report.write(work / "report.html", users.seen(), story, (first, second))
     console.print(f"Report: {page}\nThe whole demo took {seconds / 60:.1f} minutes. The cluster stays up; try next:")
