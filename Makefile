@@ -19,7 +19,7 @@ demo: venv ## Show a rollout, and a rollback, of a real model on a real Kubernet
 
 .PHONY: demo-down
 demo-down: venv ## End the demo and the cluster that it started
-	$(PYTHON) -m e2e.cluster down
+	$(PYTHON) -m e2e.demo down
 
 .PHONY: test
 test: check e2e ## Everything that a change must pass: `check`, then `e2e`
@@ -52,7 +52,7 @@ crds: venv ## Write the CRDs from the models, and the chart's table of values fr
 	$(PYTHON) tests/charts/values_table.py
 
 .PHONY: bench-all
-bench-all: $(patsubst %,bench-%,$(filter-out __init__,$(notdir $(basename $(wildcard e2e/bench/*.py tests/bench/*.py))))) ## Every benchmark
+bench-all: $(addprefix bench-,$(notdir $(basename $(shell grep -ls '^def main' e2e/bench/*.py tests/bench/*.py)))) ## Every benchmark
 
 bench-%: venv ## One benchmark by the name of its file in e2e/bench or tests/bench
 	@if [ -f e2e/bench/$*.py ]; then exec $(PYTHON) -m e2e.bench.$*; \
