@@ -17,6 +17,8 @@ SET_UP_PAUSES_SECONDS = (0.2, 1.0, 3.0)
 SET_UP_FAILURES = (httpx.ConnectError, httpx.ConnectTimeout)
 CONNECT_SECONDS = 5.0
 MAX_ANSWER_CHARACTERS = 100_000
+NEW_CONNECTIONS = httpx.Limits(max_keepalive_connections=0)
+"""One connection a request: an engine that closes an idle one just as it is used again would seem to lose answers."""
 
 
 class UnreachableError(Exception):
@@ -42,7 +44,11 @@ class Endpoint:
         self.connect_retries = 0
         timeout = httpx.Timeout(request_seconds, connect=CONNECT_SECONDS)
         self._client = httpx.AsyncClient(
-            base_url=side.url.rstrip("/"), headers=authorization(side.api_key_env), timeout=timeout, trust_env=False
+            base_url=side.url.rstrip("/"),
+            headers=authorization(side.api_key_env),
+            timeout=timeout,
+            limits=NEW_CONNECTIONS,
+            trust_env=False,
         )
 
     async def __aenter__(self) -> "Endpoint":

@@ -63,11 +63,13 @@ class Target:
 
 
 def session(side: SideConfig) -> aiohttp.ClientSession:
-    """Return a session without a cap on connections: a cap would turn the open loop into a closed one."""
+    """Return a session without a cap on connections, which would turn the open loop into a closed one, and without
+    reuse: an engine that closes an idle connection just as it is used again would seem to fail.
+    """
     return aiohttp.ClientSession(
         base_url=side.url.rstrip("/") + "/",
         headers=authorization(side.api_key_env),
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
         read_bufsize=MAX_LINE_BYTES,
     )
 
