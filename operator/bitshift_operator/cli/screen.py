@@ -49,7 +49,8 @@ def _headline(story: Story) -> RenderableType:
         (f"rung {status.rung}", bool(status.rung)),
         (f"canary {status.canary}", bool(status.canary)),
         (f"gates {status.gates}", bool(status.gates)),
-        (f"serves {status.current_revision}" if status.current_revision else "users are on stable", bool(status.phase)),
+        (f"serves {status.current_revision}", bool(status.current_revision)),
+        ("users are on stable", not status.current_revision and bool(status.phase) and not story.users_on_candidate),
         ("paused", story.is_paused),
     )
     line = Text(" · ".join(text for text, said in facts if said), style=DIM)
@@ -70,7 +71,7 @@ def _rung(rung: RungStatus, story: Story) -> RenderableType:
     colour = COLOURS.get(rung.state, BUSY)
     line = Text.assemble((f"{SIGNS[colour]} ", colour), (rung.name, "bold"), "  ", (rung.state, colour))
     if rung.needed_bytes is not None:
-        line.append(f"  needs {size(rung.needed_bytes)} {_where(rung, story)}", style=DIM)
+        line.append(f"  needs {size(rung.needed_bytes)}{_where(rung, story)}", style=DIM)
     details = _table()
     if rung.message:
         details.add_row(Text(rung.reason or "why", style=DIM), Text(rung.message))
@@ -87,8 +88,8 @@ def _where(rung: RungStatus, story: Story) -> str:
     own = wanted.serving.gpus_per_replica if wanted else None
     gpus = story.spec.serving.gpus_per_replica if own is None else own
     if gpus is None:
-        return "per GPU, or of memory without one"
-    return "per GPU" if gpus else "of memory"
+        return ""
+    return " per GPU" if gpus else " of memory"
 
 
 def _verdict(gate: GateStatus) -> Text:

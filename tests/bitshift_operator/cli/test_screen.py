@@ -20,7 +20,7 @@ def test_the_first_lines_say_what_it_does_and_what_it_waits_for():
     ).splitlines()
 
     assert lines[0] == "chat in team  Shifting (EvidenceGrows)"
-    assert lines[1] == "rung awq · canary 3/12 tenants · users are on stable"
+    assert lines[1] == "rung awq · canary 3/12 tenants"
     assert lines[2] == "The pause ends in 40 s."
     assert lines[3].startswith("Waits for evidence")
 
@@ -28,7 +28,7 @@ def test_the_first_lines_say_what_it_does_and_what_it_waits_for():
 def test_every_rung_says_its_size_its_gates_and_why_it_was_refused():
     text = shown(a_model())
 
-    assert "✗ fp8  DoesNotFit  needs 42.0 GiB per GPU" in text
+    assert "✗ fp8  DoesNotFit  needs 42.0 GiB" in text
     assert "InsufficientGPUMemory  It needs 42.0 GiB per GPU; the largest GPU offers 24.0 GiB." in text
     assert "weights 18.0 GiB  +  kv-cache 512 MiB" in text
     assert "quality Passed" in text and "load Running" in text
@@ -76,3 +76,13 @@ def test_a_narrow_terminal_wraps_and_loses_nothing():
 
 def test_sizes_are_told_as_people_read_them():
     assert (size(3 << 29), size(300 << 20)) == ("1.5 GiB", "300 MiB")
+
+
+def test_a_size_says_what_it_is_a_size_of_where_the_spec_tells():
+    assert "needs 42.0 GiB per GPU" in shown(a_model(spec={"serving": {"gpusPerReplica": 1}}))
+    assert "needs 42.0 GiB of memory" in shown(a_model(spec={"serving": {"gpusPerReplica": 0}}))
+
+
+def test_users_are_said_to_be_on_stable_only_while_all_of_them_are():
+    assert "users are on stable" in shown(a_model("Gating"))
+    assert "users are on stable" not in shown(a_model("Shifting"))
