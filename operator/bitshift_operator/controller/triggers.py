@@ -88,6 +88,7 @@ async def watch_resources(world: World, **kopf_arguments: Any) -> None:
         settings=kopf_settings(),
         memo=SharedMemo(world),
         standalone=True,
+        identity=world.settings.pod_name,  # type: ignore[arg-type]  # else it asks who the user is, whom images need not name
         clusterwide=not namespaces,
         namespaces=list(namespaces),
         **kopf_arguments,

@@ -57,7 +57,8 @@ class World:
         """Yield a world with nothing in it yet, its parts connected."""
         metrics = Metrics()
         queue, interests = WorkQueue(metrics.queue_hooks()), Interests()
-        caches = Caches(on_change=lambda kind, change: spread(kind, change, queue, interests))
+        namespaces = settings.watch_namespaces
+        caches = Caches(on_change=lambda kind, change: spread(kind, change, queue, interests, namespaces))
         events = EventPoster(kube, now, instance=settings.pod_name)
         async with httpx.AsyncClient(timeout=HTTP_TIMEOUT, follow_redirects=False, trust_env=False) as http:
             reader = Reader(kube, caches, settings, engines, http)
@@ -102,9 +103,19 @@ class World:
         self._restless.clear()
 
 
-def spread(kind: Kind, change: Change[Manifest], queue: WorkQueue, interests: Interests) -> None:
-    """Wake the models that a change concerns: its owners and who depends on it, at once; who waits for room, soon."""
+def spread(
+    kind: Kind,
+    change: Change[Manifest],
+    queue: WorkQueue,
+    interests: Interests,
+    namespaces: tuple[str, ...] = (),
+) -> None:
+    """Wake the models that a change concerns: its owners and who depends on it, at once; who waits for room, soon.
+
+    Pods are heard of in the whole cluster, models of namespaces that are not watched are not ours to wake.
+    """
     for model in change.owners | interests.in_one(kind, change.key):
-        queue.add(model)
+        if not namespaces or model.namespace in namespaces:
+            queue.add(model)
     for model in interests.in_any(kind):
         queue.add_after(model, CROWD_SECONDS)
