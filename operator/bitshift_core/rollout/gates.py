@@ -33,7 +33,8 @@ def gates_of(
 ) -> tuple[Gate, ...]:
     """Return the release's gates in the order in which they are judged, each with its verdict if there is one."""
     retry = (snapshot.model["metadata"].get("annotations") or {}).get(names.RETRY, "")
-    parent = [spec.parent.artifact if spec.parent else "", stable.image if stable else "", _digest(parent_facts)]
+    source = spec.parent.artifact if spec.parent else stable.image if stable else ""
+    parent = [source, _digest(parent_facts)]
     start_key = names.gate_key(START, [revision, retry])
     gates = [Gate(START, start_key, report=_kept(snapshot, start_key), kept=True)]
     for name in GATES:
@@ -86,7 +87,7 @@ def _sides(
 
     parent = side(names.baseline_name(snapshot.name)) if baseline_runs else None
     if parent is None and stable and gate != "load":
-        parent = side(stable.service, stable.port)
+        parent = side(*stable.parent)
     return {"candidate": side(revision), "parent": parent}
 
 

@@ -4,7 +4,7 @@ Here: putting the rooms' answers together. Not here: each answer (`stable`, `rel
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
@@ -73,7 +73,7 @@ def parent_uri(snapshot: Snapshot, spec: QuantizedModelSpec) -> str:
     """Return the artifact that answers are held against; '' while it is not known which one stable serves."""
     if spec.parent:
         return spec.parent.artifact
-    pod_spec = _pod_spec(snapshot)
+    pod_spec = _users_pod_spec(snapshot)
     container = _engine_container(pod_spec)
     runtime = spec.runtime or engine.recognise(snapshot.profiles, container.get("image", ""))
     profile = snapshot.profiles.get(runtime or "")
@@ -114,7 +114,7 @@ def _profile(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, Runtime
                 "RuntimeProfileNotFound", f"`runtime` is '{spec.runtime}', but the RuntimeProfiles are: {known}."
             )
         return spec.runtime, snapshot.profiles[spec.runtime]
-    image = _engine_container(_pod_spec(snapshot)).get("image", "")
+    image = _engine_container(_users_pod_spec(snapshot)).get("image", "")
     name = engine.recognise(snapshot.profiles, image)
     if name is None:
         raise SpecRefusedError(
@@ -137,12 +137,13 @@ def _stable(
             f"`stable.service` is '{name}', but namespace '{snapshot.namespace}' has no such Service.",
         )
     port = stables.service_port(service, spec.stable.port if spec.stable and not current else None)
-    pod_spec = _pod_spec(snapshot)
-    container = _engine_container(pod_spec)
-    arguments = stables.read_container(profile, container)
     owner = snapshot.home_owner or {}
     kind, owner_name = owner.get("kind", ""), (owner.get("metadata") or {}).get("name", "")
     alive = [pod for pod in snapshot.home_pods if not pod["metadata"].get("deletionTimestamp")]
+    pod_spec = _users_pod_spec(snapshot) if spec.stable else {}
+    container = _engine_container(pod_spec)
+    own = snapshot.services.get(spec.stable.service) if spec.stable else None
+    own_port = stables.service_port(own, spec.stable.port) if own and spec.stable else port
     requests = (container.get("resources") or {}).get("requests") or {}
     limits = (container.get("resources") or {}).get("limits") or {}
     return StableFacts(
@@ -152,11 +153,11 @@ def _stable(
         replicas=int((owner.get("spec") or {}).get("replicas") or len(alive)),
         owner=(kind, owner_name),
         autoscaled=any(_scales(each, kind, owner_name) for each in snapshot.autoscalers),
+        parent=(own["metadata"]["name"] if own else name, own_port),
         pod_spec=pod_spec,
-        pod_port=stables.target_port(service, port, container) if container else port,
+        pod_port=stables.target_port(own or service, own_port, container) if container else port,
         image=container.get("image", ""),
-        arguments=arguments,
-        artifact_uri=parent_uri(snapshot, spec),
+        arguments=stables.read_container(profile, container),
         api_key_secret=stables.api_key_of(container),
         cpu_millis=_millis(requests.get("cpu")),
         node_selector=pod_spec.get("nodeSelector") or {},
@@ -344,12 +345,18 @@ def _pods(snapshot: Snapshot, name: str, *, answered: bool = False) -> Pods:
     return Pods(**{**found.__dict__, "answered": found.ready})
 
 
-def _pod_spec(snapshot: Snapshot) -> Manifest:
-    template = ((snapshot.home_owner or {}).get("spec") or {}).get("template") or {}
+def _users_pod_spec(snapshot: Snapshot) -> Manifest:
+    """Return how the user's own pods are made, or those that serve now where the user's own are gone for good."""
+    own = _made_from(snapshot.users_owner, snapshot.users_pods)
+    return own or _made_from(snapshot.home_owner, snapshot.home_pods)
+
+
+def _made_from(owner: Manifest | None, pods: Sequence[Manifest]) -> Manifest:
+    template = ((owner or {}).get("spec") or {}).get("template") or {}
     if template.get("spec"):
         found: Manifest = template["spec"]
         return found
-    return snapshot.home_pods[0]["spec"] if snapshot.home_pods else {}
+    return pods[0]["spec"] if pods else {}
 
 
 def _engine_container(pod_spec: Manifest) -> Manifest:

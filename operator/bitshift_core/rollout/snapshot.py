@@ -30,6 +30,9 @@ class Snapshot:
     """Pods behind the Service that users come from."""
     home_owner: Manifest | None = None
     """What owns them: its template is how they are made."""
+    users_pods: Sequence[Manifest] = ()
+    """Pods behind the user's own stable Service, whatever was promoted since."""
+    users_owner: Manifest | None = None
     autoscalers: Sequence[Manifest] = ()
     claims: frozenset[str] = frozenset()
     config_maps: Mapping[str, Manifest] = field(default_factory=dict)

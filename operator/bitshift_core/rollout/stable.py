@@ -15,7 +15,11 @@ KEY_VARIABLES = ("BITSHIFT_API_KEY", "LLAMA_API_KEY", "VLLM_API_KEY", "API_KEY")
 
 @dataclass(frozen=True)
 class StableFacts:
-    """A Service that serves users, and the pods behind it."""
+    """A Service that serves users now, and the user's own pods: those stay the measure, whatever is promoted.
+
+    Were it the promoted pods that rungs inherit from and are held against, each promotion would make other releases of
+    all rungs, and void what was found out about them.
+    """
 
     service: str
     port: int
@@ -24,12 +28,13 @@ class StableFacts:
     owner: tuple[str, str] = ("", "")
     """Kind and name of what owns the pods: ('Deployment', 'chat')."""
     autoscaled: bool = False
+    parent: tuple[str, int] = ("", 0)
+    """Service and port of the user's own pods; what follows is theirs too."""
     pod_spec: Mapping[str, Any] = field(default_factory=dict)
-    """The pods' spec as their owner's template has it; an idle baseline is started from it."""
+    """As their owner's template has it; an idle baseline is started from it."""
     pod_port: int = 0
     image: str = ""
     arguments: Mapping[ArgumentSource, str] = field(default_factory=dict)
-    artifact_uri: str = ""
     api_key_secret: SecretRef | None = None
     cpu_millis: int | None = None
     memory_bytes: int | None = None

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
-from bitshift_core.fit.placement import Node, node_from_manifests
-from bitshift_core.fit.engines import EngineConstants
 from pydantic import ValidationError
 
 from bitshift_core.api.base import GROUP
 from bitshift_core.api.catalogue import EvalSuiteSpec, RuntimeProfileSpec
 from bitshift_core.api.v1alpha1 import QuantizedModelSpec
 from bitshift_core.evidence.live import RelayReport
+from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.rollout import names
 from bitshift_core.rollout.pods import is_ready
 from bitshift_core.rollout.seeing import parent_uri
@@ -117,19 +117,27 @@ class Reader:
     async def _home(self, read: Snapshot, spec: QuantizedModelSpec) -> dict[str, Any]:
         """Return the pods that users come from, and what makes them."""
         promoted = read.services.get(names.release_service(read.name))
-        service = promoted or (read.services.get(spec.stable.service) if spec.stable else None)
+        own = read.services.get(spec.stable.service) if spec.stable else None
+        users_pods, users_owner = await self._behind(read.namespace, own)
+        pods, owner = await self._behind(read.namespace, promoted) if promoted else (users_pods, users_owner)
+        scalers, _ = await self.kube.list(HORIZONTAL_POD_AUTOSCALER, read.namespace)
+        told = {"home_pods": pods, "home_owner": owner, "users_pods": users_pods, "users_owner": users_owner}
+        return told | {"autoscalers": scalers}
+
+    async def _behind(
+        self, namespace: str, service: Mapping[str, Any] | None
+    ) -> tuple[list[Manifest], Manifest | None]:
+        """Return the pods behind a Service and the Deployment that makes them, with its template or one whole pod."""
         selector = ((service or {}).get("spec") or {}).get("selector") or {}
         if not selector:
-            return {}
-        pods = [pod for pod in self.caches.pods.list(read.namespace) if _selected(pod, selector)]
-        deployments = [each for each in self.caches.deployments.list(read.namespace) if _makes(each, selector)]
-        owner = None
+            return [], None
+        pods = [pod for pod in self.caches.pods.list(namespace) if _selected(pod, selector)]
+        deployments = [each for each in self.caches.deployments.list(namespace) if _makes(each, selector)]
         if deployments:
-            owner = await self.kube.get(DEPLOYMENT, read.namespace, deployments[0]["metadata"]["name"])
-        elif pods:
-            pods = [await self.kube.get(POD, read.namespace, pods[0]["metadata"]["name"]) or pods[0], *pods[1:]]
-        scalers, _ = await self.kube.list(HORIZONTAL_POD_AUTOSCALER, read.namespace)
-        return {"home_pods": pods, "home_owner": owner, "autoscalers": scalers}
+            return pods, await self.kube.get(DEPLOYMENT, namespace, deployments[0]["metadata"]["name"])
+        if pods:
+            pods = [await self.kube.get(POD, namespace, pods[0]["metadata"]["name"]) or pods[0], *pods[1:]]
+        return pods, None
 
     async def _kept(self, key: Key, spec: QuantizedModelSpec, read: Snapshot) -> dict[str, Any]:
         facts = {names.facts_name(rung.artifact, rung.digest) for rung in spec.ladder}
@@ -147,6 +155,9 @@ class Reader:
         selector = ",".join(f"{label}={value}" for label, value in overlay_labels(key.name).items())
         overlay, _ = await self.kube.list(HTTP_ROUTE, key.namespace, label_selector=selector)
         user = await self.kube.get(HTTP_ROUTE, key.namespace, spec.traffic.route) if spec.traffic.route else None
+        overlay = [
+            each for each in overlay if each["metadata"]["name"].startswith(f"{names.overlay_prefix(key.name)}-")
+        ]
         ours = {each["metadata"]["name"] for each in overlay}
         others = [
             each
