@@ -79,6 +79,13 @@ def test_what_a_gateway_takes_from_another_hostname_today_already_is_not_guarded
     assert a_reading(a_route(a_rule(a_match("/v1")), hostnames=()), other_routes=[shop]).guards == ()
 
 
+def test_a_gateway_that_may_give_others_what_the_standard_gives_stable_is_told_of():
+    anyones = a_rival(a_match("/v1"), hostnames=())
+    (note,) = a_reading(a_route(a_rule(a_match("/"))), other_routes=[anyones]).notes[:1]
+
+    assert "weighs paths above hostnames" in note
+
+
 def test_a_hostname_of_its_own_needs_no_guards():
     reading = a_reading(other_routes=[a_rival(a_match("/"), hostnames=("shop.example.com",))])
 
