@@ -8,6 +8,7 @@ from rich.console import Console
 
 from e2e.cluster import Cluster
 from e2e.demo import scenes
+from e2e.demo.target import OwnCluster
 from e2e.demo.users import Users
 from e2e.models import make_models
 
@@ -15,10 +16,10 @@ CONSOLE = Console(width=160, highlight=False)
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster() -> Iterator[OwnCluster]:
     """A running cluster with the chart installed from this working tree."""
     make_models()
-    cluster = Cluster()
+    cluster = OwnCluster()
     cluster.up()
     scenes.install(cluster, CONSOLE)
     yield cluster

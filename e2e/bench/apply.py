@@ -13,8 +13,8 @@ import click
 
 from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.kinds import DEPLOYMENT, POD, QUANTIZED_MODEL
-from e2e.cluster import Cluster
 from e2e.demo import scenes
+from e2e.demo.target import OwnCluster
 from e2e.models import models_volume
 
 NAMESPACE = "bench"
@@ -122,7 +122,7 @@ def quantile(values: list[float], share: float) -> float:
 @click.option("--objects", default=30, show_default=True, type=click.IntRange(2, 500))
 def main(objects: int) -> None:
     """Print p50 and p99 of apply → pod, and their ratio to a bare Deployment's."""
-    cluster = Cluster()
+    cluster = OwnCluster()
     cluster.up()
     scenes.install(cluster, scenes.Console())
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *models_volume(NAMESPACE))

@@ -8,6 +8,7 @@ import yaml
 
 from e2e.cluster import Cluster
 from e2e.demo import scenes
+from e2e.demo.target import OwnCluster
 from e2e.models import models_volume
 from e2e.steps import Model
 
@@ -60,7 +61,7 @@ def rss_mib(cluster: Cluster) -> float:
 @click.option("--seconds", default=600, show_default=True)
 def main(objects: int, seconds: int) -> None:
     """Print the memory and the writes of an operator that has nothing to do."""
-    cluster = Cluster()
+    cluster = OwnCluster()
     cluster.up()
     scenes.install(cluster, scenes.Console())
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}

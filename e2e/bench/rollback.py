@@ -13,6 +13,7 @@ import httpx
 
 from e2e.cluster import Cluster
 from e2e.demo import scenes
+from e2e.demo.target import OwnCluster
 from e2e.demo.users import Users
 from e2e.models import make_models
 from e2e.steps import Model, manifest
@@ -102,7 +103,7 @@ spec:
 def main(runs: int, per_second: float) -> None:
     """Print each rollback, and the distribution over all of them beside the gateway's own delay."""
     make_models()
-    cluster = Cluster()
+    cluster = OwnCluster()
     cluster.up()
     console = scenes.Console()
     scenes.install(cluster, console)

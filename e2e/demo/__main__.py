@@ -13,7 +13,7 @@ from e2e.models import make_models
 
 from . import report, scenes
 from .story import Story
-from .target import CurrentCluster, Target, made_here
+from .target import CurrentCluster, OwnCluster, Target
 
 NEXT = (
     "kubectl bitshift why chat -n demo",
@@ -44,7 +44,7 @@ def demo(context: click.Context, cluster: str, work: Path) -> None:
 @demo.command()
 def down() -> None:
     """Remove the cluster that the demo started."""
-    made_here().down()
+    OwnCluster().down()
 
 
 def run(cluster: str, work: Path) -> int:
@@ -82,10 +82,10 @@ def run(cluster: str, work: Path) -> int:
 
 def set_up(cluster: str) -> Target:
     """Return the cluster to play in; one of our own is brought up with everything it needs."""
+    make_models()
     if cluster == "current":
         return CurrentCluster()
-    make_models()
-    own = made_here()
+    own = OwnCluster()
     own.up()
     return own
 

@@ -9,10 +9,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from e2e.cluster import Cluster
-from e2e.cluster.images import PROJECT_IMAGES
-from e2e.models import models_volume
-
 from .story import Story
 from .target import Target, apply, get
 from .users import Users
@@ -40,11 +36,10 @@ class Scene:
 def install(target: Target, console: Console) -> None:
     """Install the chart with the images that were built from this working tree."""
     values: list[str] = []
-    if isinstance(target, Cluster):
-        operator, runtime = (image.image.rpartition(":") for image in PROJECT_IMAGES)
-        values += ["--set", f"image.repository={operator[0]}", "--set", f"image.tag={operator[2]}"]
-        values += ["--set", f"runtimeImage.repository={runtime[0]}", "--set", f"runtimeImage.tag={runtime[2]}"]
-        values += ["--set", f"operator.gatewayAddress={target.gateway_url_for_pods}"]
+    for key, image in zip(("image", "runtimeImage"), target.project_images, strict=True):
+        repository, _, tag = image.rpartition(":")
+        values += ["--set", f"{key}.repository={repository}", "--set", f"{key}.tag={tag}"]
+    values += ["--set", f"operator.gatewayAddress={target.gateway_url_for_pods}"]
     chart = ROOT / "charts" / "bitshift"
     command = ["upgrade", "--install", "bitshift", chart, "-n", SYSTEM, "--create-namespace", "--wait", *values]
     target.helm(*command, timeout_seconds=300)
@@ -59,8 +54,8 @@ def before(target: Target, console: Console, work: Path, *, per_second: float = 
     """Serve the model as anybody would, and let users talk from now until the end."""
     apply(target, yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
     forget(target)
-    apply(target, "\n---\n".join(yaml.safe_dump(each) for each in models_volume(NAMESPACE)))
-    apply(target, (MANIFESTS / "before.yaml").read_text())
+    target.provide_models(NAMESPACE)
+    apply(target, target.localised((MANIFESTS / "before.yaml").read_text()))
     target.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/chat", "--timeout=180s")
     users = Users.start(target.gateway_url, HOST, work / "requests.jsonl", per_second=per_second)
     wait_for(lambda: sum(each.ok for each in users.seen()) >= 10, 90, "ten answered requests", users)

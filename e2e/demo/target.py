@@ -7,15 +7,26 @@ import subprocess
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from e2e.cluster import Cluster
 from e2e.cluster.commands import ClusterError
+from e2e.cluster.images import PROJECT_IMAGES
+from e2e.models import file_name, model_file, provide_models
+
+LOCAL_ENGINE, PUBLIC_ENGINE = "bitshift.local/llama-cpp:1", "ghcr.io/ggml-org/llama.cpp:server"
+PRECISIONS = ("F16", "Q8_0", "Q2_K")
 
 
 class Target(Protocol):
     """What the demo needs of a cluster."""
 
     gateway_url: str
+    gateway_url_for_pods: str
+    project_images: tuple[str, ...]
 
+    def provide_models(self, namespace: str) -> None: ...
+    def localised(self, text: str) -> str: ...
     def kubectl(self, *args: str, stdin: str | None = None, timeout_seconds: float = 300) -> str: ...
     def helm(self, *args: str | Path, timeout_seconds: float = 600) -> str: ...
 
@@ -24,7 +35,8 @@ class CurrentCluster:
     """The cluster of the current kubectl context; nothing is started and nothing of it is changed but what is shown."""
 
     def __init__(self) -> None:
-        self.gateway_url = os.environ.get("GATEWAY_URL", "")
+        self.gateway_url = self.gateway_url_for_pods = os.environ.get("GATEWAY_URL", "")
+        self.project_images = (os.environ.get("OPERATOR_IMAGE", ""), os.environ.get("RUNTIME_IMAGE", ""))
         for tool in ("kubectl", "helm"):
             if shutil.which(tool) is None:
                 raise ClusterError(
@@ -34,6 +46,47 @@ class CurrentCluster:
             raise ClusterError(
                 "GATEWAY_URL is not set: say where your Gateway listens, e.g. GATEWAY_URL=http://10.0.0.7:80."
             )
+
+        if not all(self.project_images):
+            raise ClusterError(
+                "OPERATOR_IMAGE and RUNTIME_IMAGE are not set: build operator/Dockerfile and runtime/Dockerfile, push them "
+                "where the cluster can pull them, and name them here with their tags."
+            )
+
+    def provide_models(self, namespace: str) -> None:
+        """Copy the model's files into a claim of the cluster's default storage class, by a pod that only writes them."""
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+        writer = {
+            "containers": [{"name": "writer", "image": self.project_images[1], "command": ["sleep", "900"],
+                            "volumeMounts": [{"name": "models", "mountPath": "/models"}]}],
+            "securityContext": {"fsGroup": 65532}, "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+        }  # fmt: skip
+        metadata = {"namespace": namespace, "name": "models"}
+        apply(
+            self,
+            yaml.safe_dump({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}),
+        )
+        apply(self, yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": writer}))
+        self.kubectl("-n", namespace, "wait", "pod/models", "--for=condition=Ready", "--timeout=300s")
+        for precision in PRECISIONS:
+            with model_file(precision).open("rb") as file:
+                command = [
+                    "kubectl",
+                    "-n",
+                    namespace,
+                    "exec",
+                    "-i",
+                    "models",
+                    "--",
+                    "tee",
+                    f"/models/{file_name(precision)}",
+                ]
+                subprocess.run(command, stdin=file, stdout=subprocess.DEVNULL, check=True, timeout=900)
+        self.kubectl("-n", namespace, "delete", "pod", "models", "--wait")
+
+    def localised(self, text: str) -> str:
+        """Return a manifest with the engine's public image."""
+        return text.replace(LOCAL_ENGINE, PUBLIC_ENGINE)
 
     def kubectl(self, *args: str, stdin: str | None = None, timeout_seconds: float = 300) -> str:
         """Return what kubectl printed."""
@@ -54,9 +107,18 @@ def get(target: Target, *args: str) -> Any:
     return json.loads(target.kubectl("get", *args, "-o", "json"))
 
 
-def made_here() -> Cluster:
-    """Return the cluster of this machine."""
-    return Cluster()
+class OwnCluster(Cluster):
+    """The cluster of this machine."""
+
+    project_images = tuple(image.image for image in PROJECT_IMAGES)
+
+    def provide_models(self, namespace: str) -> None:
+        """Give the namespace a claim on the folder of models."""
+        provide_models(self, namespace)
+
+    def localised(self, text: str) -> str:
+        """Return a manifest as it is: it names images of this machine."""
+        return text
 
 
 def _run(command: list[str], stdin: str | None, timeout_seconds: float) -> str:
