@@ -129,7 +129,7 @@ def a_shifting_observation(step: str = "first", **changes: Any) -> Observation:
         "releases": (a_release(0, pods=SERVING, gates=passed()), a_release(1)),
         "relay": Pods(exists=True, desired=2, ready=2, answered=2),
         "overlay": an_overlay(step),
-        "has_finalizer": True,
         "deployed": ("chat-q4-1",),
     }
-    return an_observation(**(moving | changes))
+    known = moving | changes
+    return an_observation(**({"has_finalizer": known["overlay"] is not None} | known))

@@ -60,8 +60,8 @@ def hold(seen: Observation) -> Plan:
     revision = overlay.reading.revision
     if left > 0 and seen.annotations.get(names.PROMOTE) != revision:
         message = f"All traffic is on {revision}; stable stays warm for another {left:.0f} s. {_evidence(seen)}"
-        return Plan("Holding", message, _saved(seen), wake_after=min(TICK_SECONDS, max(left, SOON_SECONDS)))
-    actions = (*_saved(seen), ServeAs(revision), RouteResting(revision), Verify())
+        return Plan("Holding", message, counted(seen), wake_after=min(TICK_SECONDS, max(left, SOON_SECONDS)))
+    actions = (*counted(seen), ServeAs(revision), RouteResting(revision), Verify())
     return Plan("Promoted", f"{revision} is promoted.", actions, wake_after=SOON_SECONDS)
 
 
@@ -71,7 +71,7 @@ def send_everybody_home(seen: Observation) -> Plan:
     assert overlay is not None
     why = seen.why_leave()
     if why is not None:
-        return Plan(*why, actions=(RouteHome(*why), Verify(), *_saved(seen)), wake_after=SOON_SECONDS)
+        return Plan(*why, actions=(RouteHome(*why), Verify(), *counted(seen)), wake_after=SOON_SECONDS)
     said = (overlay.reading.reason or "RollingBack", overlay.reading.message or "Traffic is going home.")
     if not overlay.reading.consistent:
         return Plan(*said, actions=(RouteHome(*said), Verify()), wake_after=SOON_SECONDS)
@@ -145,18 +145,18 @@ def _held(seen: Observation, overlay: Overlay) -> Plan | None:
         return Plan("RepairingRoute", "The overlay was half written and is completed.", (again, Verify()), SOON_SECONDS)
     if not overlay.verified:
         return Plan("ConfirmingRoute", "The data plane is asked whether it does what the route says.",
-                    (Verify(), *_saved(seen)), 1)  # fmt: skip
+                    (Verify(), *counted(seen)), 1)  # fmt: skip
     pods = seen.candidate.pods if seen.candidate else None
     if pods and not pods.serving:
         asked = (AskPods(_revision(seen)),) if pods.ready > pods.answered else ()
         message = f"{pods.answered} of {pods.desired} candidate pods answer; no further step until all do."
-        return Plan("CandidateNotReady", message, (*asked, *_saved(seen)), TICK_SECONDS)
+        return Plan("CandidateNotReady", message, (*asked, *counted(seen)), TICK_SECONDS)
     if seen.stable and seen.stable.ready_replicas < overlay.stable_replicas:
         message = (
             f"Stable has {seen.stable.ready_replicas} ready replicas, {overlay.stable_replicas} when the rollout "
             "began: no more is shifted than it could take back. Scale it up, or raise its autoscaler's minimum."
         )
-        return Plan("StableTooSmall", message, _saved(seen), TICK_SECONDS)
+        return Plan("StableTooSmall", message, counted(seen), TICK_SECONDS)
     return None
 
 
@@ -169,12 +169,12 @@ def _next_step(seen: Observation, overlay: Overlay, revision: str) -> Plan:
         moved = _assignment(seen, following) if following else _assignment(seen, None, everyone=True)
         taken = Route(revision, moved, new_step=True)
         said = f"Step '{moved.step}': {len(moved.enrolled)} tenants, {moved.enrolled_percent} % of their requests. "
-        return Plan("StepTaken", said + message, (*_saved(seen), taken, Verify()), SOON_SECONDS)
+        return Plan("StepTaken", said + message, (*counted(seen), taken, Verify()), SOON_SECONDS)
     if overlay.outdated:
         current = steps[position] if position >= 0 else None
         again = Route(revision, _assignment(seen, current))
-        return Plan("TenantsChanged", "New tenants get rules of their own.", (*_saved(seen), again, Verify()), 1)
-    return Plan(reason, message, _saved(seen), TICK_SECONDS)
+        return Plan("TenantsChanged", "New tenants get rules of their own.", (*counted(seen), again, Verify()), 1)
+    return Plan(reason, message, counted(seen), TICK_SECONDS)
 
 
 def _proof(seen: Observation, overlay: Overlay, position: int) -> tuple[bool, str, str]:
@@ -207,7 +207,8 @@ def _assignment(seen: Observation, step: object, *, everyone: bool = False) -> A
     )
 
 
-def _saved(seen: Observation) -> tuple[Action, ...]:
+def counted(seen: Observation) -> tuple[Action, ...]:
+    """Return what keeps the live statistics, where they changed."""
     return (SaveEvidence(seen.live),) if seen.live_changed else ()
 
 
@@ -220,4 +221,4 @@ def _revision(seen: Observation) -> str:
     return seen.candidate.revision
 
 
-__all__ = ["OBSERVATION", "hand_over", "hold", "let_go", "send_everybody_home", "shift"]
+__all__ = ["OBSERVATION", "counted", "hand_over", "hold", "let_go", "send_everybody_home", "shift"]

@@ -16,6 +16,7 @@ from .plan import (
     Action,
     AskPods,
     Decision,
+    DropFinalizer,
     KeepVerdict,
     MakeRoute,
     Plan,
@@ -24,7 +25,6 @@ from .plan import (
     RemoveRelay,
     RemoveRelease,
     RunGate,
-    SaveEvidence,
     ServeAs,
     StartBaseline,
     StartRelease,
@@ -50,14 +50,20 @@ def always(_: Observation) -> bool:
 def explain(seen: Observation) -> Plan:
     """Say what the user must mend; nothing moves."""
     assert seen.problem is not None
-    return Plan(*seen.problem, actions=tidy(seen), stalled=True, wake_after=30)
+    ticking = seen.overlay is not None and seen.overlay.routes_to_candidate
+    actions = (*moving.counted(seen), *tidy(seen))
+    return Plan(*seen.problem, actions=actions, stalled=True, wake_after=moving.TICK_SECONDS if ticking else 30)
 
 
 def stay_suspended(seen: Observation) -> Plan:
     """Move nothing forward; go on counting, so that safety still works."""
     ticking = seen.overlay is not None and seen.overlay.routes_to_candidate
-    counted = (SaveEvidence(seen.live),) if seen.live_changed else ()
-    return Plan("Suspended", "Suspended: traffic stays where it is.", counted, wake_after=2 if ticking else None)
+    return Plan(
+        "Suspended",
+        "Suspended: traffic stays where it is.",
+        (*unkept(seen), *moving.counted(seen)),
+        wake_after=2 if ticking else None,
+    )
 
 
 def stay_rejected(seen: Observation) -> Plan:
@@ -128,9 +134,8 @@ def start_pods(seen: Observation) -> Plan:
 def run_gates(seen: Observation) -> Plan:
     """Have the gates judged one after the other, cheapest first; a verdict is kept before anything rests on it."""
     candidate = _candidate(seen)
-    unkept = tuple(KeepVerdict(gate.key, gate.report) for gate in candidate.gates if gate.report and not gate.kept)
-    if unkept:
-        return Plan("KeepingVerdict", f"Keeping the verdicts on {candidate.revision}.", unkept, wake_after=0.1)
+    if any(gate.report and not gate.kept for gate in candidate.gates):
+        return Plan("KeepingVerdict", f"Keeping the verdicts on {candidate.revision}.", unkept(seen), wake_after=0.1)
     gate = next(gate for gate in candidate.gates if gate.name in GATES and gate.verdict is not Verdict.PASSED)
     asked = () if gate.running else (RunGate(candidate, gate),)
     message = f"Gate '{gate.name}' judges {candidate.revision} against its parent."
@@ -186,7 +191,7 @@ def decide(seen: Observation) -> Decision:
 
 def tidy(seen: Observation) -> tuple[Action, ...]:
     """Return what ends pods that no user and no gate needs; never while traffic may be on them."""
-    actions: list[Action] = []
+    actions: list[Action] = list(unkept(seen))
     overlay = seen.overlay
     in_use = {seen.current_revision, seen.candidate.revision if _is_tried(seen) and seen.candidate else ""}
     if overlay and not overlay.resting:
@@ -197,12 +202,22 @@ def tidy(seen: Observation) -> tuple[Action, ...]:
     route_is_quiet = overlay is None or bool(overlay.resting and overlay.verified)
     if seen.relay.exists and route_is_quiet and seen.relay_is_drained():
         actions.append(RemoveRelay())
+    if overlay is None and seen.has_finalizer:
+        actions.append(DropFinalizer())  # the operator died between the last route and its guard
     return tuple(actions)
+
+
+def unkept(seen: Observation) -> tuple[KeepVerdict, ...]:
+    """Return what keeps verdicts beyond their Jobs, above all those that refuse: a rung is not judged twice."""
+    gates = [gate for release in seen.releases for gate in release.gates]
+    return tuple(KeepVerdict(gate.key, gate.report) for gate in gates if gate.report and not gate.kept)
 
 
 def _is_tried(seen: Observation) -> bool:
     """The candidate is on its way: not refused, not blocked, not settled."""
     if seen.candidate is None or seen.was_refused_live() or seen.has_a_problem():
+        return False
+    if seen.candidate.revision == seen.current_revision:
         return False
     return not (seen.judges_only and seen.candidate.passed)
 

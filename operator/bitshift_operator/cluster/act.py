@@ -302,15 +302,15 @@ class Turn:
         return bool(self.seen.overlay and self.seen.overlay.reading.revision == revision)
 
     async def remove_relay(self) -> None:
-        """End the relay and its Services."""
-        await self.remove(names.relay_name(self.seen.name))
+        """End the relay's Services, then the relay: what is left half done is found by its Deployment."""
         for arm in ("stable", "candidate"):
             await self.kube.delete(SERVICE, self.seen.namespace, names.relay_name(self.seen.name, arm))
+        await self.kube.delete(DEPLOYMENT, self.seen.namespace, names.relay_name(self.seen.name))
 
     async def remove(self, name: str) -> None:
-        """End a Deployment of ours and its Service."""
-        await self.kube.delete(DEPLOYMENT, self.seen.namespace, name)
+        """End a Service of ours, then its Deployment: what is left half done is found by the Deployment."""
         await self.kube.delete(SERVICE, self.seen.namespace, name)
+        await self.kube.delete(DEPLOYMENT, self.seen.namespace, name)
 
     async def create_once(self, manifest: Manifest) -> None:
         """Create an object that is never changed afterwards; one that is there already is the same one."""
