@@ -20,6 +20,10 @@ ELSEWHERE: frozenset[Heard] = frozenset({"direct", "error"})
 """What somebody else's Service may answer, well or ill: anything but our relay."""
 
 
+RARE_PERCENT = 10
+"""Below this an arm is waited for once a rule, not twice: rules change as a whole."""
+
+
 @dataclass(frozen=True)
 class Expectation:
     """One kind of request, the arms that must all be heard for it, and those that may be."""
@@ -51,17 +55,21 @@ def expectations(
 
 
 def of_route(manifest: Manifest, backends: Backends) -> Iterator[Expectation]:
-    """Yield what one route must do: all rules at its first hostname, and its last rule in use at all the others."""
+    """Yield what one route must do: all rules at its first hostname, and the one that tells most at all the others."""
     hostnames = manifest["spec"].get("hostnames") or [""]
-    last: Expectation | None = None
+    found: list[Expectation] = []
     for rule in manifest["spec"]["rules"]:
         matches = [match for match in rule["matches"] if not is_empty(match)]
-        for match in matches[:1] + matches[1:][-1:]:
-            last = of_match(manifest, rule, match, hostnames[0], backends)
-            yield last
-    for hostname in hostnames[1:]:
-        if last:
-            yield replace(last, host=hostname)
+        asked = [of_match(manifest, rule, match, hostnames[0], backends) for match in matches[:1] + matches[1:][-1:]]
+        found += [one for one in asked if one is asked[0] or one.rarest_percent >= RARE_PERCENT]
+    yield from found
+    for hostname in hostnames[1:] if found else ():
+        yield replace(max(found, key=telling), host=hostname)
+
+
+def telling(expected: Expectation) -> tuple[bool, int]:
+    """Return how soon an expectation tells this route from the user's own: by the relay, and by an arm often heard."""
+    return expected.arms != {"direct"}, expected.rarest_percent
 
 
 def of_match(manifest: Manifest, rule: Manifest, match: Manifest, host: str, backends: Backends) -> Expectation:

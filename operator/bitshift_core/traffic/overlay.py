@@ -55,8 +55,9 @@ def build_overlay(
         ANONYMOUS_PERCENT: str(assignment.anonymous_percent),
     }
     routes = [
-        route_manifest(reading, index, rules_of(blocks, reading, assignment, backends, never), kept, owner_references)
+        route_manifest(reading, index, rules_of(blocks, reading, assignment, backends, unsent), kept, owner_references)
         for index, blocks in enumerate(layout(reading.rules, excluded, tenants))
+        for unsent in [f"{never}-{index}"]
     ]
     return tuple(reversed(routes))
 
@@ -93,22 +94,21 @@ def route_manifest(
 
 
 def rules_of(
-    blocks: Sequence[Block], reading: RouteReading, assignment: Assignment, backends: Backends, never: str
+    blocks: Sequence[Block], reading: RouteReading, assignment: Assignment, backends: Backends, unsent: str
 ) -> list[tuple[Role, Manifest]]:
     """Return the rules of one route with their roles; the least specific last, for gateways that count places."""
-    return sorted(
-        (
-            (role, rule_manifest(block.rule, matches_for(role, block, reading, assignment, never), shares))
-            for block in blocks
-            for role in block.roles
-            for shares in [shares_of(role, assignment, backends)]
-        ),
-        key=lambda pair: pair[0] == "rest",
-    )
+    rules: list[tuple[Role, Manifest]] = []
+    pairs = [(block, role) for block in blocks for role in block.roles]
+    for place, (block, role) in enumerate(pairs):
+        matches = matches_for(role, block, reading, assignment)
+        # Each empty rule has a value of its own: gateways warn of two routes with the same match.
+        empty = [block.rule.matches[0].with_header(NEVER_HEADER, f"{unsent}-{place}{EMPTY}")]
+        rules.append((role, rule_manifest(block.rule, matches or empty, shares_of(role, assignment, backends))))
+    return sorted(rules, key=lambda pair: pair[0] == "rest")
 
 
-def matches_for(role: Role, block: Block, reading: RouteReading, assignment: Assignment, never: str) -> list[Match]:
-    """Return the matches of one rule: its tenants', or one that nobody sends when it has none."""
+def matches_for(role: Role, block: Block, reading: RouteReading, assignment: Assignment) -> list[Match]:
+    """Return the matches of one rule: its tenants', or those of whoever has no rule; none when it has no tenants."""
     enrolled = frozenset(assignment.enrolled)
     tenants = {
         "excluded": block.tenants,
@@ -118,8 +118,7 @@ def matches_for(role: Role, block: Block, reading: RouteReading, assignment: Ass
     }[role]
     if role == "rest" and reading.anonymous_movable:
         return list(block.rule.matches)
-    matches = [match.with_header(reading.tenant_header, tenant) for tenant in tenants for match in block.rule.matches]
-    return matches or [block.rule.matches[0].with_header(NEVER_HEADER, f"{never}{EMPTY}")]
+    return [match.with_header(reading.tenant_header, tenant) for tenant in tenants for match in block.rule.matches]
 
 
 def shares_of(role: Role, assignment: Assignment, backends: Backends) -> list[tuple[ServiceRef, int]]:

@@ -19,7 +19,7 @@ CLEAN_ANSWERS = 4
 """Right answers in a row, each by a connection of its own: a gateway's replicas change one after another."""
 AT_ONCE = 8
 REQUEST_SECONDS = 2.0
-GATEWAY_TROUBLE = (500, 502, 503, 504)
+GATEWAY_TROUBLE = (404, 500, 502, 503, 504)
 PAUSE_SECONDS = 0.02
 SURELY_HEARD = 7
 """Times the expected wait for an arm after which it is missed by chance once in a thousand: then there is no hurry."""
@@ -158,7 +158,8 @@ async def answer(client: httpx.AsyncClient, question: Question, url: str, token:
 def read(response: httpx.Response) -> Heard:
     """Return the arm that the relay names, else whether an engine answered or the gateway for want of one.
 
-    An engine says even its errors in JSON; gateways do not.
+    An engine says even its errors in JSON, gateways do not: without that, a gateway that serves no route at all would
+    pass for everybody's being home.
     """
     match response.headers.get(ARM_HEADER):
         case "stable":

@@ -111,9 +111,10 @@ def test_the_route_that_takes_whoever_has_no_rule_is_applied_last():
 def test_a_rule_without_tenants_has_one_match_that_nobody_sends():
     rules = rules_by_role(*an_overlay(step=an_assignment()))
 
-    for role in ("waiting", "enrolled"):
-        (match,) = rules[role][0]["matches"]
-        assert match["headers"] == [{"type": "Exact", "name": "x-bitshift-never", "value": f"{NEVER}-empty"}]
+    empty = [rules[role][0]["matches"][0]["headers"] for role in ("waiting", "enrolled")]
+    assert empty == [
+        [{"type": "Exact", "name": "x-bitshift-never", "value": f"{NEVER}-0-{place}-empty"}] for place in (1, 2)
+    ]
 
 
 def test_anonymous_requests_have_no_match_where_they_cannot_be_moved():
