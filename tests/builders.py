@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from bitshift_core.api.v1alpha1 import QuantizedModelSpec
+from bitshift_core.api.v1alpha1 import QuantizedModelSpec, Refused
 from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.evidence.verdict import LiveVerdict
 from bitshift_core.fit.plan import Fit
-from bitshift_core.rollout.observation import GATES, Gate, Observation, Overlay, Pods, Release
+from bitshift_core.rollout.observation import GATES, NOT_REFUSALS, Gate, Observation, Overlay, Pods, Release
 from bitshift_core.rollout.releases import Resolved
 from bitshift_core.rollout.stable import StableFacts
 from bitshift_core.traffic.states import OverlayReading
@@ -99,8 +99,14 @@ def an_overlay(step: str = OBSERVATION, *, state: str = "live", revision: str = 
     chosen = next((each for each in spec.traffic.steps if each.name == step), None)
     assigned = assignment(EVERYONE if step == EVERYONE else chosen, TENANTS)
     told = {key: changes.pop(key) for key in ("reason", "message", "consistent") if key in changes}
+    reason, message = told.get("reason", ""), told.get("message", "")
     reading = OverlayReading(state, told.pop("consistent", True), assigned, TENANTS, revision, **told)  # type: ignore[arg-type]
-    return Overlay(reading, **({"accepted": True, "verified": True, "since": NOW - 10, "stable_replicas": 2} | changes))
+    known = {"accepted": True, "verified": True, "since": NOW - 10, "stable_replicas": 2, "pods": SERVING}
+    if reason and reason not in NOT_REFUSALS:
+        known["refusal"] = Refused(
+            revision=revision, rung="q4", reason=reason, message=message, live=True, generation=1
+        )
+    return Overlay(reading, **(known | changes))
 
 
 def an_observation(**changes: Any) -> Observation:
@@ -128,6 +134,7 @@ def a_shifting_observation(step: str = "first", **changes: Any) -> Observation:
     moving: dict[str, Any] = {
         "releases": (a_release(0, pods=SERVING, gates=passed()), a_release(1)),
         "relay": Pods(exists=True, desired=2, ready=2, answered=2),
+        "relay_revision": "chat-q4-1",
         "overlay": an_overlay(step),
         "deployed": ("chat-q4-1",),
     }

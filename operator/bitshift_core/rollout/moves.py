@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..api.base import GROUP
 from ..api.catalogue import RuntimeProfileSpec
 from ..api.conditions import epoch
+from ..api.v1alpha1 import Refused
 from ..evidence.live import LivePolicy, LiveState, begin_step, fold
 from ..evidence.verdict import judge
 from ..traffic.handover import handover_lines, route_points_at
@@ -15,6 +16,7 @@ from ..traffic.steps import EVERYONE, OBSERVATION
 from ..traffic.tenants import order
 from . import names
 from .observation import Observation, Overlay
+from .pods import pods_named
 from .snapshot import Manifest, Snapshot
 
 RESTING = f"{GROUP}/resting"
@@ -32,6 +34,8 @@ def _with_route(snapshot: Snapshot, seen: Observation, profile: RuntimeProfileSp
         return replace(seen, own_route_exists=snapshot.own_route is not None)
     route, service = snapshot.user_route or snapshot.own_route, names.release_service(seen.name)
     seen = replace(seen, own_route_exists=snapshot.own_route is not None)
+    if route is None and seen.spec.traffic.gateway:
+        return seen  # ours, and still to be made
     if route is None:
         missing = ("RouteNotFound", f"`traffic.route` is '{seen.spec.traffic.route}', but namespace '{seen.namespace}' "
                    "has no such HTTPRoute: create it, or set `traffic.mode` to 'None' to judge only.")  # fmt: skip
@@ -63,8 +67,7 @@ def _with_evidence(snapshot: Snapshot, seen: Observation) -> Observation:
     policy = LivePolicy.from_evidence(seen.spec.traffic.evidence, steps=len(seen.spec.traffic.steps) + 1)
     before = _kept(snapshot)
     reading = read_overlay(snapshot.overlay)
-    revision = reading.revision if reading else ""
-    state = before[1] if before and before[0] == revision else LiveState()
+    state = before[1] if before and before[0] == _rollout(snapshot) else LiveState()
     started = state
     state = fold(state, snapshot.relay_reports, policy)
     if reading and reading.state == "live" and reading.step != OBSERVATION and state.step != reading.step:
@@ -79,12 +82,17 @@ def _with_evidence(snapshot: Snapshot, seen: Observation) -> Observation:
 
 
 def _kept(snapshot: Snapshot) -> tuple[str, LiveState] | None:
-    """Return the revision that the kept statistics are about, and the statistics."""
+    """Return the rollout that the kept statistics are about, and the statistics."""
     config_map = snapshot.config_maps.get(names.evidence_name(snapshot.name))
     data = (config_map or {}).get("data") or {}
     if "state.json" not in data:
         return None
-    return data.get("revision", ""), LiveState.model_validate_json(data["state.json"])
+    return data.get("rollout", ""), LiveState.model_validate_json(data["state.json"])
+
+
+def _rollout(snapshot: Snapshot) -> str:
+    told = [(route["metadata"].get("annotations") or {}).get(names.ROLLOUT, "") for route in snapshot.overlay]
+    return told[0] if told else ""
 
 
 def _in_flight(snapshot: Snapshot) -> dict[str, int] | None:
@@ -124,11 +132,20 @@ def _overlay(snapshot: Snapshot, seen: Observation) -> Overlay | None:
         reading=reading,
         accepted=all(is_accepted(route) for route in snapshot.overlay),
         verified=all(is_verified(route) for route in snapshot.overlay),
+        pods=pods_named(snapshot, reading.revision),
         resting=annotations.get(RESTING, ""),
+        refusal=_refusal(snapshot),
+        rollout=_rollout(snapshot),
         since=epoch(annotations.get(names.SINCE)),
         stable_replicas=int(annotations.get(names.STABLE_REPLICAS, 0)),
         outdated=bool(set(seen.tenants) - known) or not _same_shape(seen.route, snapshot.overlay),
     )
+
+
+def _refusal(snapshot: Snapshot) -> Refused | None:
+    """Return the refusal that any of the routes tells: the operator may have died before it was on all of them."""
+    told = [(route["metadata"].get("annotations") or {}).get(names.REFUSAL) for route in snapshot.overlay]
+    return next((Refused.model_validate_json(text) for text in told if text), None)
 
 
 def is_accepted(route: Manifest) -> bool:

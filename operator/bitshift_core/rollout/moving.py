@@ -10,6 +10,7 @@ from .plan import (
     Action,
     AskPods,
     DropFinalizer,
+    MakeRoute,
     Neutralise,
     Plan,
     RemoveOverlay,
@@ -34,6 +35,9 @@ OBSERVE_SECONDS = 60.0
 def shift(seen: Observation) -> Plan:
     """Take the next step towards everybody on the candidate, if the step before it is proven."""
     overlay, revision = seen.overlay, _revision(seen)
+    is_quiet = overlay is None or not overlay.routes_to_candidate
+    if is_quiet and seen.relay.exists and seen.relay_revision != revision:
+        return _without_former_relay(seen)
     if not seen.relay.serving:
         ready = f"{seen.relay.ready} of {seen.relay.desired or 2} relay pods are ready."
         return Plan("StartingRelay", ready, (StartRelay(revision),), wake_after=1)
@@ -48,6 +52,13 @@ def shift(seen: Observation) -> Plan:
     if held := _held(seen, overlay):
         return held
     return _next_step(seen, overlay, revision)
+
+
+def _without_former_relay(seen: Observation) -> Plan:
+    """End the relay of the rollout before, whose arms lead elsewhere; no route of this one names it yet."""
+    if not seen.relay_is_drained():
+        return Plan("StartingRelay", "The last streams of the rollout before end.", (), wake_after=1)
+    return Plan("StartingRelay", f"The relay to {seen.relay_revision} goes.", (RemoveRelay(),), SOON_SECONDS)
 
 
 def hold(seen: Observation) -> Plan:
@@ -93,6 +104,9 @@ def send_everybody_home(seen: Observation) -> Plan:
 def hand_over(seen: Observation) -> Plan:
     """Settle after promotion: the overlay stays until the user's own route names the new Service."""
     overlay, revision = seen.overlay, seen.current_revision
+    if overlay and overlay.reading.state == "born":
+        resting = (RouteResting(revision), Verify()) if overlay.accepted else ()
+        return Plan("Promoted", f"{revision} serves; its route comes back.", (*resting, *_regrown(seen)), SOON_SECONDS)
     if overlay and not overlay.verified:
         return Plan("Promoted", f"{revision} serves; its route is being confirmed.", (Verify(),), SOON_SECONDS)
     if overlay and not seen.relay_is_drained():
@@ -101,17 +115,23 @@ def hand_over(seen: Observation) -> Plan:
         lines = " ".join(seen.handover)
         resting = (RouteResting(revision), Verify()) if overlay.resting != revision or overlay.outdated else ()
         message = f"{revision} serves through the overlay. To hand over, change your HTTPRoute: {lines}"
-        return Plan("AwaitingHandover", message, resting, wake_after=30)
+        return Plan("AwaitingHandover", message, (*resting, *_regrown(seen)), wake_after=30)
     if overlay:
         neutral = overlay.reading.state == "neutral"
         return Plan("HandedOver", f"{revision} serves; the overlay goes.",
                     (RemoveOverlay(),) if neutral else (Neutralise(),), SOON_SECONDS)  # fmt: skip
+    if seen.route and not seen.handed_over:
+        message = f"{revision} serves; your HTTPRoute leads elsewhere again, so the overlay comes back."
+        return Plan("Promoted", message, (RouteResting(revision, born=True),), SOON_SECONDS)
+    made = (MakeRoute(),) if seen.spec.traffic.gateway and not seen.own_route_exists else ()
     freed = (ScaleStableToZero(),) if seen.handed_over and seen.spec.after_promotion == "ScaleToZero" else ()
-    wants = seen.candidate.resolved.replicas if seen.candidate and seen.candidate.resolved else 0
-    regrown: tuple[Action, ...] = ()
-    if seen.candidate and wants and not seen.current_pods.exists:
-        regrown = (StartRelease(seen.candidate),)
-    return Plan("Serving", f"{revision} serves.", (*freed, *regrown))
+    return Plan("Serving", f"{revision} serves.", (*made, *freed, *_regrown(seen)))
+
+
+def _regrown(seen: Observation) -> tuple[Action, ...]:
+    """Return what brings back a Deployment that users depend on and that somebody deleted."""
+    current = next((each for each in seen.releases if each.revision == seen.current_revision), None)
+    return (StartRelease(current),) if current and current.resolved and not seen.current_pods.exists else ()
 
 
 def let_go(seen: Observation) -> Plan:
@@ -151,7 +171,8 @@ def _held(seen: Observation, overlay: Overlay) -> Plan | None:
         asked = (AskPods(_revision(seen)),) if pods.ready > pods.answered else ()
         message = f"{pods.answered} of {pods.desired} candidate pods answer; no further step until all do."
         return Plan("CandidateNotReady", message, (*asked, *counted(seen)), TICK_SECONDS)
-    if seen.stable and seen.stable.ready_replicas < overlay.stable_replicas:
+    is_promoted = overlay.reading.revision == seen.current_revision
+    if seen.stable and not is_promoted and seen.stable.ready_replicas < overlay.stable_replicas:
         message = (
             f"Stable has {seen.stable.ready_replicas} ready replicas, {overlay.stable_replicas} when the rollout "
             "began: no more is shifted than it could take back. Scale it up, or raise its autoscaler's minimum."

@@ -15,7 +15,7 @@ from ..evidence.report import GateReport, Verdict
 from ..evidence.verdict import LiveVerdict
 from ..fit.plan import Fit
 from ..traffic.routes import RouteReading
-from ..traffic.states import OverlayReading
+from ..traffic.states import MESSAGE_CHARACTERS, OverlayReading
 from ..traffic.steps import EVERYONE, OBSERVATION
 from . import names
 from .releases import Resolved
@@ -24,7 +24,8 @@ from .stable import StableFacts
 GATES = ("compatibility", "quality", "load")
 SPEC_CHANGED = "SpecChanged"
 DELETED = "Deleted"
-NOT_REFUSALS = (SPEC_CHANGED, DELETED)
+RELAY_LOST = "RelayLost"
+NOT_REFUSALS = (SPEC_CHANGED, DELETED, RELAY_LOST)
 
 Problem = tuple[str, str]
 """A CamelCase reason and a sentence."""
@@ -122,8 +123,14 @@ class Overlay:
     accepted: bool = False
     """The gateway took the routes as they stand."""
     verified: bool = False
+    pods: Pods = Pods()
+    """The pods of the revision that the routes are about, whatever the spec asks for by now."""
     resting: str = ""
     """The promoted revision that everybody is on, without a relay; '' during a rollout."""
+    refusal: Refused | None = None
+    """Why everybody was sent back, as it was when they were: for the status to keep."""
+    rollout: str = ""
+    """What tells this rollout from every other one, also of the same revision: whose evidence is counted."""
     since: float = 0
     """When its step began."""
     stable_replicas: int = 0
@@ -175,6 +182,8 @@ class Observation:
     own_route_exists: bool = False
     overlay: Overlay | None = None
     relay: Pods = Pods()
+    relay_revision: str = ""
+    """The candidate that the relay leads to."""
     relay_in_flight: Mapping[str, int] | None = None
     """Requests that the relay still carries, by arm; None when not every relay pod could be asked."""
     live: LiveState = LiveState()
@@ -222,9 +231,10 @@ class Observation:
         overlay = self.overlay
         if overlay is None:
             return False
-        if overlay.reading.state in ("home", "neutral"):
-            return True
-        return bool(overlay.resting and overlay.reading.reason and (not overlay.verified or self.relay.exists))
+        if not overlay.resting:
+            return overlay.reading.state in ("home", "neutral")
+        returned = overlay.reading.reason and overlay.reading.state == "live"
+        return bool(returned and (not overlay.verified or self.relay.exists))
 
     def is_suspended(self) -> bool:
         """A person said: no further."""
@@ -261,6 +271,8 @@ class Observation:
     def waits_for_room(self) -> bool:
         """It fits, but not now."""
         assert self.candidate is not None
+        if self.overlay and self.overlay.routes_to_candidate:
+            return False
         pods = self.candidate.pods
         return bool(pods.unschedulable) if pods.exists else self.candidate.waits_for_room
 
@@ -276,8 +288,10 @@ class Observation:
         return not self.baseline.serving and not self.baseline.unschedulable and not self.baseline.fatal
 
     def awaits_gates(self) -> bool:
-        """Not every gate was passed yet."""
+        """Not every gate was passed yet; once users are on a release, live evidence judges it."""
         assert self.candidate is not None
+        if self.overlay and self.overlay.routes_to_candidate:
+            return False
         return not self.candidate.passed
 
     def serves_first_release(self) -> bool:
@@ -296,18 +310,24 @@ class Observation:
         if overlay is None or not overlay.routes_to_candidate:
             return None
         revision = overlay.reading.revision
+        if revision == self.current_revision:
+            return None  # it is promoted already: what is left is to say so in the routes
+        if self.relay.ready == 0:
+            return (RELAY_LOST, f"No relay pod is ready any more; {_failure(self.relay)}")
         if self.annotations.get(names.ROLLBACK) == revision:
             return ("RolledBackByUser", f"A person asked for {revision} to be rolled back.")
         if self.verdict and self.verdict.roll_back:
             return (self.verdict.reason, _sentence(self.verdict.message))
         if self._asks_for_another(revision):
             return (SPEC_CHANGED, f"{revision} is no longer what the spec asks for first.")
-        if self.candidate and self.candidate.pods.ready == 0 and overlay.step != OBSERVATION:
-            return ("CandidateLost", f"No pod of {revision} is ready any more; {_failure(self.candidate.pods)}")
+        if overlay.pods.ready == 0 and overlay.step != OBSERVATION:
+            return ("CandidateLost", f"No pod of {revision} is ready any more; {_failure(overlay.pods)}")
         return None
 
     def _asks_for_another(self, revision: str) -> bool:
         """The spec asks for another release; one that cannot be followed or is not sized yet asks for nothing."""
+        if self.judges_only:
+            return True
         if self.problem or self.reads_artifacts():
             return False
         return self.candidate is None or self.candidate.revision != revision
@@ -321,15 +341,19 @@ class Observation:
 
     def refusal_to_record(self) -> Refused | None:
         """The refusal that the routes say and the status must keep before the routes go."""
+        return self.overlay.refusal if self.overlay and self.is_leaving() else None
+
+    def refusal_for(self, reason: str, message: str) -> Refused | None:
+        """Return what going home for a reason means for the release, bound to the spec and the `retry` of now."""
         overlay = self.overlay
-        if overlay is None or not self.is_leaving() or overlay.reading.reason in ("", *NOT_REFUSALS):
-            return None
+        if overlay is None or overlay.refusal or reason in NOT_REFUSALS:
+            return overlay.refusal if overlay else None
         rung = next((each.rung.name for each in self.releases if each.revision == overlay.reading.revision), "")
         return Refused(
             revision=overlay.reading.revision,
             rung=rung or "unknown",
-            reason=overlay.reading.reason,
-            message=overlay.reading.message,
+            reason=reason,
+            message=message[:MESSAGE_CHARACTERS],
             live=True,
             generation=self.generation,
             retry=self.retry,
@@ -338,10 +362,7 @@ class Observation:
     def refusal_is_recorded(self) -> bool:
         """What the routes say is in the status, so the routes may go."""
         wanted = self.refusal_to_record()
-        return wanted is None or any(
-            known.revision == wanted.revision and known.live and known.retry == wanted.retry
-            for known in self.status.refused
-        )
+        return wanted is None or wanted in self.status.refused
 
     def relay_is_drained(self) -> bool:
         """No request is on its way through the relay, or the longest stream that is waited for is over."""

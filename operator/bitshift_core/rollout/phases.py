@@ -71,7 +71,7 @@ def stay_rejected(seen: Observation) -> Plan:
     refused = seen.live_refusal()
     assert refused is not None
     message = f"{refused.message} Change the spec, or say `kubectl bitshift retry {seen.name}`."
-    return Plan(refused.reason, message, actions=tidy(seen), stalled=True)
+    return _tending(seen, Plan(refused.reason, message, actions=tidy(seen), stalled=True))
 
 
 def read_artifacts(seen: Observation) -> Plan:
@@ -90,13 +90,21 @@ def say_what_is_missing(seen: Observation) -> Plan:
     reasons = {refusal[0] for _, refusal in refusals if refusal}
     message = " ".join(f"{name}: {refusal[1]}" for name, refusal in refusals if refusal)
     reason = reasons.pop() if len(reasons) == 1 else "NoRungFits"
-    return Plan(reason, message, actions=tidy(seen), stalled=True, wake_after=30)
+    return _tending(seen, Plan(reason, message, actions=tidy(seen), stalled=True, wake_after=30))
 
 
 def say_why_none_passed(seen: Observation) -> Plan:
     """Name each rung's refusal; users never left stable."""
     said = [f"{release.rung.name}: {release.refusal[1]}" for release in seen.releases if release.refusal]
-    return Plan("NoRungPassed", " ".join(said), actions=tidy(seen), stalled=True)
+    return _tending(seen, Plan("NoRungPassed", " ".join(said), actions=tidy(seen), stalled=True))
+
+
+def _tending(seen: Observation, plan: Plan) -> Plan:
+    """Return the plan and what the promoted release needs meanwhile: users stay on it, and may hand over."""
+    if not seen.current_revision or seen.route is None or (seen.overlay and not seen.overlay.resting):
+        return plan
+    tended = moving.hand_over(seen)
+    return replace(plan, actions=(*tended.actions, *plan.actions), wake_after=tended.wake_after or plan.wake_after)
 
 
 def wait_for_room(seen: Observation) -> Plan:

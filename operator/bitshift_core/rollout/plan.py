@@ -85,6 +85,7 @@ class RouteResting:
     """Send everybody to the promoted release without a relay; stays until the user hands over."""
 
     revision: str
+    born: bool = False
 
 
 @dataclass(frozen=True)

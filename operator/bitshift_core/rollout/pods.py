@@ -1,13 +1,13 @@
 """The state of a Deployment's pods in a few words: how far they are, and why one of them does not start."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..api.conditions import epoch
 from . import names
 from .observation import Pods, Problem
+from .snapshot import Manifest, Snapshot
 
-Manifest = Mapping[str, Any]
 CRASHES_THAT_DECIDE = 3
 IMAGE_REASONS = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
 LONGEST_TAIL = 300
@@ -30,6 +30,17 @@ def pods_of(deployment: Manifest | None, pods: Sequence[Manifest]) -> Pods:
         fatal=any(restarts(pod) >= CRASHES_THAT_DECIDE for pod in alive),
         unschedulable=next((text for pod in alive if (text := unschedulable(pod))), ""),
     )
+
+
+def pods_named(snapshot: Snapshot, name: str, *, asked: bool = True) -> Pods:
+    """Return the pods of one Deployment of ours; where none is asked a prompt, as in the relay, Ready is enough."""
+    deployment = snapshot.deployments.get(name)
+    if deployment is None:
+        return Pods()
+    wanted = deployment["spec"]["selector"]["matchLabels"]
+    mine = [pod for pod in snapshot.pods if wanted.items() <= (pod["metadata"].get("labels") or {}).items()]
+    found = pods_of(deployment, mine)
+    return found if asked else replace(found, answered=found.ready)
 
 
 def is_ready(pod: Manifest) -> bool:

@@ -17,8 +17,8 @@ from . import stable as stables
 from .errors import SpecRefusedError, UserError
 from .gates import gates_of, termination_message
 from .moves import see_traffic
-from .observation import Observation, Pods, Problem, Release
-from .pods import is_ready, pods_of
+from .observation import Observation, Problem, Release
+from .pods import is_ready, pods_named
 from .releases import check_source, claim_of, identity, need_of, resolve, seal
 from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
@@ -45,9 +45,11 @@ def see(snapshot: Snapshot) -> Observation:
         "has_finalizer": names.FINALIZER in (metadata.get("finalizers") or []),
     }
     current = current_revision(snapshot)
-    facts |= {"current_revision": current, "current_pods": _pods(snapshot, current)}
-    facts |= {"baseline": _pods(snapshot, names.baseline_name(snapshot.name))}
-    facts |= {"relay": _pods(snapshot, names.relay_name(snapshot.name), answered=True)}
+    facts |= {"current_revision": current, "current_pods": pods_named(snapshot, current)}
+    facts |= {"baseline": pods_named(snapshot, names.baseline_name(snapshot.name))}
+    facts |= {"relay": pods_named(snapshot, names.relay_name(snapshot.name), asked=False)}
+    relay = snapshot.deployments.get(names.relay_name(snapshot.name)) or {"metadata": {}}
+    facts["relay_revision"] = (relay["metadata"].get("annotations") or {}).get(names.REVISION, "")
     facts["deployed"] = tuple(name for name, each in snapshot.deployments.items() if _role(each) == "release")
     try:
         profile_name, profile = _profile(snapshot, spec)
@@ -251,7 +253,7 @@ def _known_release(
         sealed=sealed,
         revision=revision,
         fit=fit,
-        pods=_pods(snapshot, revision),
+        pods=pods_named(snapshot, revision),
         start_seconds=profile.start_seconds + size / profile.load_bytes_per_second,
         gates=gates_of(
             snapshot,
@@ -330,19 +332,6 @@ def _retried_at(model: Manifest) -> float:
         return epoch(said)
     except ValueError:
         return 0.0
-
-
-def _pods(snapshot: Snapshot, name: str, *, answered: bool = False) -> Pods:
-    """Return the pods of one Deployment of ours; the relay is asked no prompt, so Ready is enough for it."""
-    deployment = snapshot.deployments.get(name)
-    if deployment is None:
-        return Pods()
-    wanted = deployment["spec"]["selector"]["matchLabels"]
-    mine = [pod for pod in snapshot.pods if wanted.items() <= (pod["metadata"].get("labels") or {}).items()]
-    found = pods_of(deployment, mine)
-    if not answered:
-        return found
-    return Pods(**{**found.__dict__, "answered": found.ready})
 
 
 def _users_pod_spec(snapshot: Snapshot) -> Manifest:

@@ -256,6 +256,7 @@ class Turn:
         data = {
             "state.json": action.state.model_dump_json(by_alias=True, exclude_defaults=True),
             "revision": overlay.reading.revision if overlay else "",
+            "rollout": overlay.rollout if overlay else "",
         }
         before = self.snapshot.config_maps.get(name)
         if before is None:

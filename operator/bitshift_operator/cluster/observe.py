@@ -188,6 +188,7 @@ class Reader:
     async def _relays(self, mine: Sequence[Manifest]) -> dict[str, Any]:
         pods = [pod for pod in mine if (pod["metadata"].get("labels") or {}).get(names.ROLE) == "relay"]
         pods = [pod for pod in pods if pod.get("status", {}).get("podIP") and pod["status"].get("phase") == "Running"]
+        pods = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
         reports = await asyncio.gather(*(self._report(pod) for pod in pods))
         asked = sum(is_ready(pod) for pod in pods)
         return {"relay_reports": tuple(each for each in reports if each), "relay_pods_asked": asked}

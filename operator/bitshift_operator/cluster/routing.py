@@ -16,11 +16,11 @@ from bitshift_core.rollout.snapshot import Snapshot
 from bitshift_core.traffic.backends import Backends, ServiceRef
 from bitshift_core.traffic.expectations import expectations
 from bitshift_core.traffic.gateways import GatewayEndpoint, gateway_endpoints
-from bitshift_core.traffic.handover import own_route
+from bitshift_core.traffic.handover import backends_naming, own_route
 from bitshift_core.traffic.overlay import MESSAGE, REASON, build_overlay
 from bitshift_core.traffic.refusals import RouteRefused
-from bitshift_core.traffic.states import as_born, as_home, as_neutral
-from bitshift_core.traffic.steps import EVERYONE, Assignment, assignment
+from bitshift_core.traffic.states import MESSAGE_CHARACTERS, as_born, as_home, as_neutral
+from bitshift_core.traffic.steps import EVERYONE, OBSERVATION, Assignment, assignment
 
 from ..resources import Owner
 from ..settings import Settings
@@ -29,6 +29,7 @@ from .kinds import GATEWAY, HTTP_ROUTE, QUANTIZED_MODEL, SERVICE
 from .probe import probe
 
 PORT = 80
+EMPTY_ROUTE: Manifest = {"metadata": {"namespace": ""}, "spec": {}}
 VERIFY_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ class Router:
             case plan.RouteHome():
                 await self.route_home(action.reason, action.message)
             case plan.RouteResting():
-                await self.apply(self._resting(action.revision, {}))
+                await self.set_finalizer(True)
+                routes = self._resting(action.revision, {})
+                await self.apply(as_born(routes, self._never) if action.born else routes)
             case plan.Verify():
                 await self.verify()
             case plan.Neutralise():
@@ -78,19 +81,23 @@ class Router:
     async def route(self, action: plan.Route) -> None:
         """Give the overlay an assignment; the object is held by our finalizer before any route exists."""
         await self.set_finalizer(True)
-        built = self._built(action.assignment, action.revision, self._relayed(), self._annotations(action.new_step))
+        annotations = self._annotations(action.new_step)
+        if action.new_step and action.assignment.step == OBSERVATION:
+            annotations[names.ROLLOUT] = f"{self.now:.3f}"
+        built = self._built(action.assignment, action.revision, self._relayed(), annotations)
         await self.apply(as_born(built, self._never) if action.born else built)
 
     async def route_home(self, reason: str, message: str) -> None:
         """Send everybody back: to the user's own Service, or to the promoted release that they came from."""
-        verdict_at = f"{self.seen.now:.3f}"
+        refusal = self.seen.refusal_for(reason, message)
+        told = {names.VERDICT_AT: f"{self.seen.now:.3f}"}
+        told |= {names.REFUSAL: refusal.model_dump_json(by_alias=True)} if refusal else {}
         if self.seen.current_revision and not self.seen.handed_over and self.seen.route and not self.seen.deleting:
-            why = {REASON: reason, MESSAGE: message, names.VERDICT_AT: verdict_at}
+            why = {REASON: reason, MESSAGE: message[:MESSAGE_CHARACTERS], **told}
             await self.apply(self._resting(self.seen.current_revision, why))
             return
         home = as_home(self.overlay, self._home(), reason=reason, message=message)
-        since = {names.SINCE: timestamp(self.now), names.VERDICT_AT: verdict_at}
-        await self.apply([_annotated(route, since) for route in home])
+        await self.apply([_annotated(route, {names.SINCE: timestamp(self.now), **told}) for route in home])
 
     async def verify(self) -> None:
         """Ask the gateway itself; what was confirmed is noted on the routes."""
@@ -184,19 +191,21 @@ class Router:
         began = self.now if new_step or overlay is None else overlay.since
         begun = overlay is not None and not overlay.resting and overlay.stable_replicas
         replicas = overlay.stable_replicas if begun and overlay else (stable.ready_replicas if stable else 0)
-        return {names.SINCE: timestamp(began), names.STABLE_REPLICAS: str(replicas)}
+        rollout = {names.ROLLOUT: overlay.rollout} if overlay and overlay.rollout else {}
+        return {names.SINCE: timestamp(began), names.STABLE_REPLICAS: str(replicas)} | rollout
 
     def _home(self) -> ServiceRef:
         """Return the Service that everybody goes back to; a deleted object leaves only the user's own."""
-        spec, stable = self.seen.spec, self.seen.stable
-        if self.seen.deleting and spec.stable:
-            port = spec.stable.port or (self.seen.route.port if self.seen.route else PORT)
-            return ServiceRef(spec.stable.service, port)
-        if self.seen.current_revision:
-            return ServiceRef(names.release_service(self.seen.name), PORT)
-        if stable:
-            return ServiceRef(stable.service, stable.port)
-        return ServiceRef(spec.stable.service if spec.stable else "", (spec.stable.port if spec.stable else 0) or PORT)
+        spec, promoted = self.seen.spec, names.release_service(self.seen.name)
+        if spec.stable and (self.seen.deleting or not self.seen.current_revision):
+            return ServiceRef(spec.stable.service, self._users_port(spec.stable.service, spec.stable.port))
+        return ServiceRef(promoted, PORT)
+
+    def _users_port(self, service: str, told: int | None) -> int:
+        """Return the port of the user's Service: as told, as their route names it, else its first."""
+        named = [ref.get("port") for _, _, ref in backends_naming(self.snapshot.user_route or EMPTY_ROUTE, service)]
+        ports = (self.snapshot.services.get(service) or {}).get("spec", {}).get("ports") or []
+        return next(filter(None, (told, *named, *(each["port"] for each in ports))), PORT)
 
     def _users_own(self) -> ServiceRef:
         reading = self.seen.route

@@ -106,6 +106,7 @@ def relay(
         ],
     }
     deployment = _deployment(owner, names.relay_name(owner.name), RELAY_REPLICAS, pod, role="relay")
+    deployment["metadata"]["annotations"] = {names.REVISION: revision}
     deployment["spec"]["template"]["metadata"]["annotations"] = {
         "prometheus.io/scrape": "true",
         "prometheus.io/port": str(ADMIN_PORT),

@@ -217,7 +217,7 @@ def test_a_candidate_without_ready_pods_is_left_at_once_even_when_suspended(susp
     spec = a_spec(suspend=suspended)
     lost = replace(SERVING, ready=0, answered=0)
 
-    decision = decide(a_shifting_observation(spec=spec, releases=(a_release(0, pods=lost, gates=passed()),)))
+    decision = decide(a_shifting_observation(spec=spec, overlay=an_overlay("first", pods=lost)))
 
     assert (decision.phase, decision.plan.reason) == ("RollingBack", "CandidateLost")
 
@@ -242,10 +242,12 @@ def test_another_wanted_release_brings_users_home_first():
     assert decide(seen).plan.reason == "SpecChanged"
 
 
+TOLD = {"reason": "CandidateWorse", "message": "31 of 64 failed."}
+
+
 def home(**changes):
-    told = {"reason": "CandidateWorse", "message": "31 of 64 failed."}
     return a_shifting_observation(
-        overlay=an_overlay("first", state="home", **(told | changes.pop("overlay", {}))), **changes
+        overlay=an_overlay("first", state="home", **(TOLD | changes.pop("overlay", {}))), **changes
     )
 
 
@@ -279,7 +281,7 @@ def test_streams_through_the_relay_end_before_the_routes_go():
 
 def test_routes_match_nothing_before_they_are_deleted():
     seen = recorded(home())
-    neutral = replace(seen, overlay=an_overlay("first", state="neutral", reason="CandidateWorse", message="x"))
+    neutral = replace(seen, overlay=an_overlay("first", state="neutral", **TOLD))
 
     assert kinds(decide(neutral)) == ["RemoveOverlay"]
 
@@ -306,7 +308,8 @@ def test_everybody_on_the_candidate_is_held_before_it_is_promoted():
 
 def test_after_promotion_the_overlay_rests_until_the_user_hands_over():
     resting = an_overlay(EVERYONE, resting="chat-q4-1")
-    seen = a_shifting_observation(overlay=resting, current_revision="chat-q4-1", handover=("name: chat-release",))
+    promoted = {"current_revision": "chat-q4-1", "current_pods": SERVING}
+    seen = a_shifting_observation(overlay=resting, **promoted, handover=("name: chat-release",))
 
     decision = decide(seen)
 
@@ -327,7 +330,7 @@ def test_the_old_deployment_is_freed_only_after_the_handover_and_only_if_asked()
 
 def test_a_deleted_object_brings_traffic_home_before_it_goes():
     live = decide(a_shifting_observation(deleting=True))
-    gone = decide(a_shifting_observation(deleting=True, overlay=None))
+    gone = decide(a_shifting_observation(deleting=True, overlay=None, has_finalizer=True))
 
     assert kinds(live) == ["RouteHome", "Verify"]
     assert kinds(gone) == ["DropFinalizer"]
