@@ -40,17 +40,14 @@ class Story:
 
     def follow(self, until: Callable[[Status], bool], *, seconds: float, what: str) -> Status:
         """Print what the object tells until it says what is waited for; give up with its last words."""
-        ends = time.time() + seconds
         began = time.time()
         status: Status = {}
-        while time.time() < ends:
-            model = self.model()
+        for model in self.target.watch("quantizedmodel", self.name, self.namespace, seconds):
             status = model.get("status") or {}
             fresh = status.get("observedGeneration") == model["metadata"]["generation"]
             self._tell(status, began)
             if fresh and until(status):
                 return status
-            time.sleep(1)
         raise TimeoutError(
             f"{what} did not happen within {seconds:.0f} s; the object says: {status.get('message', 'nothing')}"
         )

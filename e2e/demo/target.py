@@ -4,12 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, addons
 from e2e.cluster.commands import ClusterError
 from e2e.cluster.images import PROJECT_IMAGES
 from e2e.models import file_name, model_file, provide_models
@@ -26,6 +27,7 @@ class Target(Protocol):
     project_images: tuple[str, ...]
 
     def provide_models(self, namespace: str) -> None: ...
+    def watch(self, kind: str, name: str, namespace: str, seconds: float) -> Iterator[dict[str, Any]]: ...
     def localised(self, text: str) -> str: ...
     def kubectl(self, *args: str, stdin: str | None = None, timeout_seconds: float = 300) -> str: ...
     def helm(self, *args: str | Path, timeout_seconds: float = 600) -> str: ...
@@ -88,6 +90,10 @@ class CurrentCluster:
         """Return a manifest with the engine's public image."""
         return text.replace(LOCAL_ENGINE, PUBLIC_ENGINE)
 
+    def watch(self, kind: str, name: str, namespace: str, seconds: float) -> Iterator[dict[str, Any]]:
+        """Yield an object whenever it changes."""
+        return watched(["kubectl"], kind, name, namespace, seconds)
+
     def kubectl(self, *args: str, stdin: str | None = None, timeout_seconds: float = 300) -> str:
         """Return what kubectl printed."""
         return _run(["kubectl", *args], stdin, timeout_seconds)
@@ -116,9 +122,40 @@ class OwnCluster(Cluster):
         """Give the namespace a claim on the folder of models."""
         provide_models(self, namespace)
 
+    def watch(self, kind: str, name: str, namespace: str, seconds: float) -> Iterator[dict[str, Any]]:
+        """Yield an object whenever it changes."""
+        return watched([str(each) for each in addons.kubectl(self.paths)], kind, name, namespace, seconds)
+
     def localised(self, text: str) -> str:
         """Return a manifest as it is: it names images of this machine."""
         return text
+
+
+def watched(kubectl: list[str], kind: str, name: str, namespace: str, seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield an object now and at each change for so long: one kubectl that waits instead of many that ask."""
+    command = [
+        *kubectl,
+        "get",
+        kind,
+        name,
+        "-n",
+        namespace,
+        "-o",
+        "json",
+        "--watch",
+        f"--request-timeout={seconds:.0f}s",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        text = ""
+        try:
+            for line in process.stdout:
+                text += line
+                if line.startswith("}"):
+                    yield json.loads(text)
+                    text = ""
+        finally:
+            process.terminate()
 
 
 def _run(command: list[str], stdin: str | None, timeout_seconds: float) -> str:

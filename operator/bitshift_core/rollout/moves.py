@@ -13,7 +13,7 @@ from ..traffic.refusals import RouteRefused
 from ..traffic.routes import RouteReading, read_route
 from ..traffic.states import read_overlay
 from ..traffic.steps import EVERYONE, OBSERVATION
-from ..traffic.tenants import order
+from ..traffic.tenants import fitting, order
 from . import names
 from .observation import Observation, Overlay
 from .pods import pods_named
@@ -119,7 +119,8 @@ def _tenants(snapshot: Snapshot, seen: Observation, state: LiveState) -> tuple[s
         exclude=tenants.exclude,
     )
     capacity = seen.route.tenant_capacity if seen.route else len(found)
-    return found[: capacity or len(found)]
+    placed = reading.placement if reading else ()
+    return fitting(found, capacity, placed=placed, named=(*tenants.first, *tenants.last))
 
 
 def _overlay(snapshot: Snapshot, seen: Observation) -> Overlay | None:

@@ -85,7 +85,8 @@ class Router:
         if action.new_step and action.assignment.step == OBSERVATION:
             annotations[names.ROLLOUT] = f"{self.now:.3f}"
         built = self._built(action.assignment, action.revision, self._relayed(), annotations)
-        await self.apply(as_born(built, self._never) if action.born else built)
+        known = {route["metadata"]["name"] for route in self.overlay}
+        await self.apply(as_born(built, self._never) if action.born else as_born_if_new(built, known, self._never))
 
     async def route_home(self, reason: str, message: str) -> None:
         """Send everybody back: to the user's own Service, or to the promoted release that they came from."""
