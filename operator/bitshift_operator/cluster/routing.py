@@ -19,7 +19,7 @@ from bitshift_core.traffic.gateways import GatewayEndpoint, gateway_endpoints
 from bitshift_core.traffic.handover import backends_naming, own_route
 from bitshift_core.traffic.overlay import MESSAGE, REASON, build_overlay
 from bitshift_core.traffic.refusals import RouteRefused
-from bitshift_core.traffic.states import MESSAGE_CHARACTERS, as_born, as_home, as_neutral
+from bitshift_core.traffic.states import MESSAGE_CHARACTERS, as_born, as_born_if_new, as_home, as_neutral
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION, Assignment, assignment
 
 from ..resources import Owner
