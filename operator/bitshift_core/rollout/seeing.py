@@ -152,7 +152,7 @@ def _stable(
         service=name,
         port=port,
         ready_replicas=sum(is_ready(pod) for pod in alive),
-        replicas=int((owner.get("spec") or {}).get("replicas") or len(alive)),
+        replicas=_replicas(snapshot.home_owner) or _replicas(snapshot.users_owner) or len(alive),
         owner=(kind, owner_name),
         autoscaled=any(_scales(each, kind, owner_name) for each in snapshot.autoscalers),
         parent=(own["metadata"]["name"] if own else name, own_port),
@@ -191,7 +191,7 @@ def _parent(snapshot: Snapshot, spec: QuantizedModelSpec) -> dict[str, Any]:
         return {}
     config_map = snapshot.config_maps.get(names.facts_name(uri, None))
     found, failed = facts_in(config_map), _facts_failure(snapshot, uri, None)
-    fresh = found is not None and _is_fresh(snapshot, config_map)
+    fresh = found is not None and _is_fresh(snapshot, config_map, uri, None)
     return {"parent_uri": uri, "parent_facts": found, "parent_reading": not fresh and failed is None}
 
 
@@ -213,7 +213,7 @@ def _release(
     facts = facts_in(config_map)
     if problem := _facts_failure(snapshot, rung.artifact, rung.digest):
         return Release(rung, problem=(problem[0], f"Rung '{rung.name}': {problem[1]}"))
-    if facts is None or not _is_fresh(snapshot, config_map):
+    if facts is None or not _is_fresh(snapshot, config_map, rung.artifact, rung.digest):
         return Release(rung, reading=True)
     try:
         return _known_release(snapshot, spec, rung, runtime, profile, stable, facts, seen)
@@ -310,8 +310,14 @@ def _said_failure(text: str) -> Problem | None:
         return None
 
 
-def _is_fresh(snapshot: Snapshot, config_map: Manifest | None) -> bool:
-    """Facts read before the spec last changed may be of another file behind the same name."""
+def _is_fresh(snapshot: Snapshot, config_map: Manifest | None, uri: str, digest: str | None) -> bool:
+    """Facts read before the spec last changed may be of another file behind the same name.
+
+    The Job of this very reading settles it: the clocks of a person, the API server and a node need not agree.
+    """
+    job = snapshot.jobs.get(names.facts_job_name(uri, digest, reading_of(snapshot)), {})
+    if any(each.get("type") == "Complete" for each in job.get("status", {}).get("conditions") or []):
+        return True
     read_at = epoch(((config_map or {}).get("data") or {}).get("readAt"))
     return read_at >= _changed_at(snapshot.model) - FACTS_STAY_FRESH_SECONDS and read_at >= _retried_at(snapshot.model)
 
@@ -346,6 +352,10 @@ def _made_from(owner: Manifest | None, pods: Sequence[Manifest]) -> Manifest:
         found: Manifest = template["spec"]
         return found
     return pods[0]["spec"] if pods else {}
+
+
+def _replicas(owner: Manifest | None) -> int:
+    return int(((owner or {}).get("spec") or {}).get("replicas") or 0)
 
 
 def _engine_container(pod_spec: Manifest) -> Manifest:

@@ -272,9 +272,10 @@ class Turn:
         await self.kube.apply(service.promoted(self.owner, action.revision, release.resolved.port))
 
     async def scale_stable_to_zero(self) -> None:
-        """Free the old Deployment's GPUs; one that an autoscaler owns is left alone."""
+        """Free the old Deployment's GPUs, unless a route leads to it; one that an autoscaler owns is left alone."""
         stable = self.seen.spec.stable
-        if stable is None:
+        routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
+        if stable is None or any(_names(route, stable.service) for route in routes):
             return
         old = self.snapshot.services.get(stable.service)
         selector = ((old or {}).get("spec") or {}).get("selector") or {}
