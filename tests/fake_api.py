@@ -77,26 +77,31 @@ class FakeApi(FakeStore):
                 return await self._watch(request, target)
             if target.subresource == "log":
                 return web.Response(text=self.logs.get(target.key, ""))
-            if verb == "GET":
-                return web.json_response(self.read(target) if target.name else self._list(target, request.query))
-            answer = self._write(request, target, await request.json() if request.can_read_body else {})
-            self.after(verb, target)
-            return web.json_response(answer)
+            body = await request.json() if request.can_read_body else {}
+            return web.json_response(self.answer(verb, target, request.query, body, request.content_type))
         except Refused as no:
             return web.json_response(no.status, status=no.code)
 
-    def _write(self, request: web.Request, target: Target, body: Any) -> Manifest:
-        dry_run = "dryRun" in request.query
-        match request.method:
+    def answer(self, method: str, target: Target, query: Any, body: Any, content_type: str) -> Manifest:
+        """Return what one request reads or has written."""
+        if method == "GET":
+            return self.read(target) if target.name else self._list(target, query)
+        written = self._write(method, target, query, body, content_type)
+        self.after(method, target)
+        return written
+
+    def _write(self, method: str, target: Target, query: Any, body: Any, content_type: str) -> Manifest:
+        dry_run = "dryRun" in query
+        match method:
             case "DELETE":
                 return self.delete(target, body)
             case "POST":
                 return self.create(target, body, dry_run=dry_run)
             case "PUT":
                 return self.replace(target, body, dry_run=dry_run)
-            case _ if request.content_type == APPLY:
-                return self.apply(target, request.query["fieldManager"], body, dry_run=dry_run)
-        return self.patch(target, request.content_type, body, dry_run=dry_run)
+            case _ if content_type == APPLY:
+                return self.apply(target, query["fieldManager"], body, dry_run=dry_run)
+        return self.patch(target, content_type, body, dry_run=dry_run)
 
     def _list(self, target: Target, query: Any) -> Manifest:
         last = json.loads(query.get("continue") or "[]")

@@ -141,10 +141,11 @@ class FakeStore:
         for name, value in options.get("preconditions", {}).items():
             if old["metadata"][name] != value:
                 raise Refused(409, "Conflict", f"the {name} in the precondition ({value}) does not match")
-        if options.get("propagationPolicy") != "Orphan":
-            self._cascade(old["metadata"]["uid"])
         if not old["metadata"].get("finalizers"):
-            return self._erase(target)
+            last = self._erase(target)
+            if options.get("propagationPolicy") != "Orphan":
+                self._cascade(last["metadata"]["uid"])
+            return last
         new = copy.deepcopy(old)
         new["metadata"].setdefault("deletionTimestamp", self._timestamp())
         return self._store(target, old, new)
@@ -157,7 +158,9 @@ class FakeStore:
         if dry_run or new == old:
             return new
         if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
-            return self._erase(target)
+            last = self._erase(target)
+            self._cascade(last["metadata"]["uid"])
+            return last
         self._record(target, new)
         return new
 

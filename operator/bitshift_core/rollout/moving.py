@@ -94,8 +94,9 @@ def send_everybody_home(seen: Observation) -> Plan:
         return Plan(*said, wake_after=SOON_SECONDS)  # the report writes it into the status; only then may the routes go
     if not seen.relay_is_drained():
         return Plan(*said, wake_after=1)
-    if overlay.resting:
-        return Plan(*said, actions=(RemoveRelay(),), wake_after=SOON_SECONDS)
+    if overlay.resting:  # back on the promoted release: there the overlay stays, and no longer says why it came
+        last = RemoveRelay() if seen.relay.exists else RouteResting(overlay.resting)
+        return Plan(*said, actions=(last,), wake_after=SOON_SECONDS)
     if overlay.reading.state == "home":
         return Plan(*said, actions=(Neutralise(),), wake_after=SOON_SECONDS)
     return Plan(*said, actions=(RemoveOverlay(),), wake_after=SOON_SECONDS)

@@ -233,8 +233,7 @@ class Observation:
             return False
         if not overlay.resting:
             return overlay.reading.state in ("home", "neutral")
-        returned = overlay.reading.reason and overlay.reading.state == "live"
-        return bool(returned and (not overlay.verified or self.relay.exists))
+        return bool(overlay.reading.reason) and overlay.reading.state == "live"
 
     def is_suspended(self) -> bool:
         """A person said: no further."""
