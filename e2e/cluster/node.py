@@ -29,11 +29,17 @@ def start_containerd(paths: Paths) -> None:
     wait_until(answers, "containerd answers on its socket", seconds=START_SECONDS)
 
 
+def write_once(path: Path, text: str) -> None:
+    """Write a file unless it says the same already: kube-proxy ends itself when its configuration is written."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
 def start(paths: Paths) -> None:
     """Start the kubelet and kube-proxy and return once the node is ready."""
     kubelet, proxy = paths.state / "kubelet.yaml", paths.state / "kube-proxy.yaml"
-    kubelet.write_text(yaml.safe_dump(kubelet_config(paths), sort_keys=False))
-    proxy.write_text(yaml.safe_dump(proxy_config(paths), sort_keys=False))
+    write_once(kubelet, yaml.safe_dump(kubelet_config(paths), sort_keys=False))
+    write_once(proxy, yaml.safe_dump(proxy_config(paths), sort_keys=False))
     processes.ensure(paths, "kubelet", kubelet_command(paths, kubelet))
     processes.ensure(paths, "kube-proxy", [paths.bin / "kube-proxy", f"--config={proxy}"])
     wait_until(
