@@ -4,8 +4,10 @@ Here: blocks of rules that keep their place while tenants are added and move fro
 looks like (`traffic.overlay`).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from .refusals import RouteRefused
@@ -80,9 +82,13 @@ def pack(ordered: Iterable[Block]) -> Iterator[tuple[Block, ...]]:
 
 def tenant_capacity(rules: Sequence[MovedRule], excluded: Sequence[str]) -> int:
     """Return how many tenants find room besides the excluded; refused when not even one block does."""
-    room, fitting = tenants_per_block(rules), 0
-    while len(list(pack(blocks(rules, excluded, ("",) * (fitting + room))))) <= MAX_ROUTES:
-        fitting += room
+    room = tenants_per_block(rules)
+
+    def is_too_many(groups: int) -> bool:
+        routes = pack(blocks(rules, excluded, ("",) * (groups * room)))
+        return next(islice(routes, MAX_ROUTES, None), None) is not None
+
+    fitting = room * bisect_left(range(1, MAX_ROUTES * RULES_PER_ROUTE), True, key=is_too_many)
     if not fitting:
         raise too_many(rules, excluded, (), routes=MAX_ROUTES + 1)
     return fitting
