@@ -34,8 +34,8 @@ async def check_quality(
         return GateReport(gate="quality", revision=config.revision, verdict=verdict, message=message), ()
     done = await ask_suites(config, planned, (candidate, parent))
     report = judge_quality(config.revision, [outcome_of(asked) for asked in done], config.error_rate_ppm)
-    circumstances = " ".join((report.message, *out_of_time(config, done), *failures(done, (candidate, parent))))
-    return report.model_copy(update={"message": circumstances}), done
+    circumstances = (*not_asked(config, done), *out_of_time(config, done), *failures(done, (candidate, parent)))
+    return report.model_copy(update={"message": " ".join((report.message, *circumstances))}), done
 
 
 def usable_items(suite: SuiteConfig, items_directory: Path) -> tuple[Item, ...]:
@@ -91,6 +91,12 @@ def progress_line(asked: Asked, *, ended: bool = False) -> str:
     scored = f"{one} of {other} words agree" if compared else f"parent right in {one}, candidate in {other}"
     state = "ended" if ended else "asking"
     return f"{asked.suite.name}: {state}, {len(asked.pairs)}/{asked.planned} pairs, {scored}"
+
+
+def not_asked(config: GateConfig, done: Sequence[Asked]) -> list[str]:
+    """Return how many suites a refusal has spared."""
+    left = len(config.suites) - len(done)
+    return [f"{left} more {'suite was' if left == 1 else 'suites were'} not asked."] if left else []
 
 
 def out_of_time(config: GateConfig, done: Sequence[Asked]) -> list[str]:

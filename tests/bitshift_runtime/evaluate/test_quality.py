@@ -47,6 +47,7 @@ async def test_a_damaged_candidate_fails_and_the_next_suite_is_not_asked(tmp_pat
     assert report.verdict is Verdict.FAILED
     assert [asked.suite.name for asked in done] == ["numbers"]
     assert "lost" in report.message
+    assert "1 more suite was not asked" in report.message
 
 
 async def test_too_few_items_are_inconclusive_and_say_what_they_could_certify(tmp_path):
@@ -108,7 +109,9 @@ async def test_a_candidate_that_answers_with_errors_loses_and_the_report_says_ho
 
 
 async def test_a_parent_without_answers_is_not_held_against_the_candidate(tmp_path):
-    report, _ = await gate(tmp_path, FakeEngine(reply=echo), FakeEngine(reply=echo, status=lambda prompt: 503))
+    parent = FakeEngine(reply=echo, status=lambda prompt: 503)
+
+    report, _ = await gate(tmp_path, FakeEngine(reply=echo), parent, a_suite(items=NUMBERS[:30]))
 
     assert report.verdict is Verdict.INCONCLUSIVE
 

@@ -78,12 +78,12 @@ async def run(monkeypatch, candidate, baseline, **gate):
 
 SHORT = (
     Block(0, 0.05, (0.0,), 0, warm_up=True),
-    *(Block(number, 0.2, tuple(k * 0.01 for k in range(20)), 20 * number) for number in range(1, 5)),
+    *(Block(number, 0.1, tuple(k * 0.005 for k in range(20)), 20 * number) for number in range(1, 5)),
 )
 
 
 async def test_equal_servers_pass_and_the_warm_up_does_not_count(monkeypatch):
-    engines = [FakeEngine(first_token_seconds=0.1, token_seconds=0.05) for _ in range(2)]
+    engines = [FakeEngine(first_token_seconds=0.1, token_seconds=0.03) for _ in range(2)]
 
     report = await run(monkeypatch, *engines)
 
@@ -93,7 +93,7 @@ async def test_equal_servers_pass_and_the_warm_up_does_not_count(monkeypatch):
 
 
 async def test_a_slower_candidate_fails(monkeypatch):
-    slow, quick = FakeEngine(first_token_seconds=0.4), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
+    slow, quick = FakeEngine(first_token_seconds=0.3), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
 
     report = await run(monkeypatch, slow, quick, slowerPercent=30)
 
