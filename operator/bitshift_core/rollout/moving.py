@@ -65,10 +65,12 @@ def hold(seen: Observation) -> Plan:
     """Keep everybody on the candidate and stable warm for the hold time, then promote."""
     overlay = seen.overlay
     assert overlay is not None
+    revision = overlay.reading.revision
+    if revision == seen.current_revision:  # the operator died in the middle of this
+        return Plan("Promoted", f"{revision} is promoted.", (RouteResting(revision), Verify()), SOON_SECONDS)
     if held := _held(seen, overlay):
         return held
     left = overlay.since + seen.spec.traffic.hold_seconds - seen.now
-    revision = overlay.reading.revision
     if left > 0 and seen.annotations.get(names.PROMOTE) != revision:
         message = f"All traffic is on {revision}; stable stays warm for another {left:.0f} s. {_evidence(seen)}"
         return Plan("Holding", message, counted(seen), wake_after=min(TICK_SECONDS, max(left, SOON_SECONDS)))
@@ -172,8 +174,7 @@ def _held(seen: Observation, overlay: Overlay) -> Plan | None:
         asked = (AskPods(_revision(seen)),) if pods.ready > pods.answered else ()
         message = f"{pods.answered} of {pods.desired} candidate pods answer; no further step until all do."
         return Plan("CandidateNotReady", message, (*asked, *counted(seen)), TICK_SECONDS)
-    is_promoted = overlay.reading.revision == seen.current_revision
-    if seen.stable and not is_promoted and seen.stable.ready_replicas < overlay.stable_replicas:
+    if seen.stable and seen.stable.ready_replicas < overlay.stable_replicas:
         message = (
             f"Stable has {seen.stable.ready_replicas} ready replicas, {overlay.stable_replicas} when the rollout "
             "began: no more is shifted than it could take back. Scale it up, or raise its autoscaler's minimum."

@@ -145,7 +145,7 @@ def read_overlay(manifests: Sequence[Manifest]) -> OverlayReading | None:
     if not routes:
         return None
     state = safest({annotation(route, STATE) for route in routes})
-    leading = min((route for route in routes if annotation(route, STATE) == state), key=exposure)
+    leading = min([route for route in routes if annotation(route, STATE) == state] or routes, key=exposure)
     roles = tenants_by_role(routes)
     return OverlayReading(
         state=state,

@@ -84,10 +84,10 @@ async def _tell(key: Key, world: World, model: Manifest, seen: Observation, deci
         return wake_after
     if _same_story(before, status) and world.told_lately(key, QUIET_SECONDS):
         return wake_after if wake_after is not None else QUIET_SECONDS
-    if not seen.deleting or seen.has_finalizer:
-        await world.kube.replace_status(
-            {**model, "status": status} | {"metadata": await _live_metadata(key, world, model)}
-        )
+    metadata = await _live_metadata(key, world, model)
+    if metadata is None:
+        return wake_after  # this very turn let it go
+    await world.kube.replace_status({**model, "status": status, "metadata": metadata})
     world.told(key)
     if not _same_story(before, status):
         warning = decision.phase in ("RollingBack", "Rejected", "Blocked")
@@ -95,10 +95,12 @@ async def _tell(key: Key, world: World, model: Manifest, seen: Observation, deci
     return wake_after
 
 
-async def _live_metadata(key: Key, world: World, model: Manifest) -> dict[str, Any]:
+async def _live_metadata(key: Key, world: World, model: Manifest) -> dict[str, Any] | None:
     """Return what guards the write: our own writes of this turn moved the version, a user's must not have."""
     live = await world.kube.get(QUANTIZED_MODEL, key.namespace, key.name)
-    metadata: dict[str, Any] = (live or model)["metadata"]
+    if live is None or live["metadata"].get("uid") != model["metadata"].get("uid"):
+        return None
+    metadata: dict[str, Any] = live["metadata"]
     if metadata.get("generation") != model["metadata"].get("generation"):
         return dict(model["metadata"])  # the old version makes the write a Conflict: the next turn sees the new spec
     return metadata
