@@ -71,7 +71,7 @@ async def run(monkeypatch, candidate, baseline, **gate):
             candidate=candidate.side,
             parent=baseline.side,
             request_seconds=5,
-            load=LoadGate.model_validate({"replyTokens": 3, "slowerPercent": 300} | gate),
+            load=LoadGate.model_validate({"replyTokens": 3, "slowerPercent": 1_000} | gate),
         )
         return await run_load(config)
 
@@ -93,7 +93,7 @@ async def test_equal_servers_pass_and_the_warm_up_does_not_count(monkeypatch):
 
 
 async def test_a_slower_candidate_fails(monkeypatch):
-    slow, quick = FakeEngine(first_token_seconds=0.3), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
+    slow, quick = FakeEngine(first_token_seconds=0.4), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
 
     report = await run(monkeypatch, slow, quick, slowerPercent=30)
 
