@@ -1,13 +1,13 @@
 from dataclasses import replace
 
 import pytest
+
 from bitshift_core.api.v1alpha1 import Refused
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout import names, plan
 from bitshift_core.rollout.observation import Pods
 from bitshift_core.rollout.phases import decide
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION
-
 from tests.builders import (
     NOW,
     SERVING,
