@@ -5,10 +5,11 @@ a test wants to happen (`verdicts`, `broken`).
 """
 
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
@@ -16,6 +17,7 @@ from bitshift_core.api.conditions import timestamp
 from bitshift_core.evidence.live import RelayReport, Row
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names
+from bitshift_core.rollout.pods import is_ready
 from bitshift_core.rollout.snapshot import Manifest
 from bitshift_operator.cluster.caches import Caches
 from bitshift_operator.cluster.client import Kube
@@ -25,6 +27,7 @@ from bitshift_operator.cluster.events import EventPoster
 from bitshift_operator.cluster.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
+    EVENT,
     HTTP_ROUTE,
     JOB,
     MODEL_REVISION,
@@ -46,7 +49,6 @@ from bitshift_operator.settings import Settings
 from tests import scenery
 from tests.bitshift_core.traffic.gateway_model import Request, winner
 from tests.fake_api import FakeApi, parse
-from tests.fake_objects import selects
 from tests.fake_store import Refused
 
 START = 1_800_000_000
@@ -56,7 +58,9 @@ REQUESTS_PER_SECOND = 40
 REPORTED_SECONDS = 20
 LONG_SECONDS = 15
 """What wants to be looked at no sooner is settled, or waits for somebody."""
-MOST_TURNS = 150
+MOST_TURNS = 200
+TIMES = {names.SINCE, names.ROLLOUT, names.VERDICT_AT, names.REFUSAL, names.VERIFIED, "bitshift.dev/message"}
+COUNTS = {"state.json", "rollout", "readAt"}
 CACHED = {
     "revisions": MODEL_REVISION,
     "deployments": DEPLOYMENT,
@@ -76,6 +80,9 @@ class Died(BaseException):
 @dataclass
 class Play:
     """The cluster, the clock, and an operator that can be started anew at any moment."""
+
+    acting: ClassVar["Play"]
+    """Whose operator takes its turn."""
 
     api: FakeApi
     kube: Kube
@@ -132,7 +139,12 @@ class Play:
         """Let the cluster catch up and the operator take one turn; return whether it wants another one soon."""
         self.settle()
         self.show()
-        wake_after = await reconcile(CHAT, self.world)
+        Play.acting = self
+        try:
+            wake_after = await reconcile(CHAT, self.world)
+        except Died:
+            self.restart()
+            wake_after = 1.0
         self.phases.append(self.status.get("phase", ""))
         self.pass_time(min(LONG_SECONDS, max(1.0, wake_after or LONG_SECONDS)))
         return wake_after is not None and wake_after < LONG_SECONDS
@@ -145,11 +157,12 @@ class Play:
             await self.turn()
         raise AssertionError(f"still {self.status.get('phase')}: {self.status.get('message')}")
 
-    async def until_quiet(self) -> None:
+    async def until_quiet(self, each: Callable[[], object] = lambda: None) -> None:
         """Take turns until three in a row leave all as it is and ask for no other one soon."""
         before: list[Any] = []
         for _ in range(MOST_TURNS):
             wants_more = await self.turn()
+            each()
             before = [] if wants_more else [*before, self.ending()][-3:]
             if before[1:] and before[2:] == before[:1]:
                 return
@@ -208,8 +221,7 @@ class Play:
 
     @property
     def status(self) -> dict[str, Any]:
-        found = self.api.get(QUANTIZED_MODEL, *CHAT)
-        return dict((found or {}).get("status") or {})
+        return dict(self.api.objects[QUANTIZED_MODEL].get(CHAT, {}).get("status") or {})
 
     @property
     def overlay(self) -> list[Manifest]:
@@ -227,17 +239,28 @@ class Play:
 
     def pods_behind(self, service: str) -> list[Manifest]:
         """The ready pods that a Service leads to."""
-        found = self.api.get(SERVICE, "team", service)
-        selector = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"].items()) if found else "!"
-        pods = [pod for pod in self.all(POD) if selects(selector, pod["metadata"].get("labels", {}))]
-        return [pod for pod in pods if found and _is_ready(pod)]
+        found = self.api.objects[SERVICE].get(("team", service))
+        wanted = found["spec"]["selector"].items() if found else ()
+        pods = [pod for pod in self.all(POD) if wanted and wanted <= pod["metadata"].get("labels", {}).items()]
+        return [pod for pod in pods if is_ready(pod)]
+
+    @property
+    def answers(self) -> list[str]:
+        """Every match of every route with its backends: who is answered by what, wherever the rule lies."""
+        pairs = {
+            json.dumps([match, rule["backendRefs"]], sort_keys=True)
+            for route in self.all(HTTP_ROUTE)
+            for rule in route["spec"]["rules"]
+            for match in rule["matches"]
+        }
+        return sorted(pair for pair in pairs if "-empty" not in pair)
 
     def ending(self) -> dict[str, Any]:
         """What a rollout leaves behind, less what depends on when."""
         status = self.status
-        routes = {route["metadata"]["name"]: route["spec"] for route in self.all(HTTP_ROUTE)}
         return {
-            "routes": routes,
+            "routes": [route["metadata"]["name"] for route in self.all(HTTP_ROUTE)],
+            "answers": self.answers,
             "services": sorted(each["metadata"]["name"] for each in self.all(SERVICE)),
             "deployments": {each["metadata"]["name"]: each["spec"]["replicas"] for each in self.all(DEPLOYMENT)},
             "revisions": sorted(each["metadata"]["name"] for each in self.all(MODEL_REVISION)),
@@ -245,6 +268,22 @@ class Play:
             "status": [status.get(key, "") for key in ("phase", "reason", "currentRevision")],
             "refused": [(each["revision"], each["reason"]) for each in status.get("refused", [])],
         }
+
+    def state(self) -> str:
+        """Everything that a decision may rest on, less clocks and counts: equal states have equal futures."""
+        told: dict[str, Any] = {"answers": self.answers}
+        for kind in sorted(set(self.api.objects) - {EVENT}, key=str):
+            for key, item in sorted(self.api.objects[kind].items()):
+                annotations = item["metadata"].get("annotations") or {}
+                kept = {name: value for name, value in annotations.items() if name not in TIMES}
+                data = {name: value for name, value in item.get("data", {}).items() if name not in COUNTS}
+                finalizers = item["metadata"].get("finalizers")
+                spec = None if kind is HTTP_ROUTE else item.get("spec")
+                told[f"{kind.plural}/{key}"] = [spec, data, kept, finalizers, "status" in item]
+        status = self.status
+        told["status"] = [status.get(key, "") for key in ("phase", "currentRevision", "rung")]
+        told["refused"] = [(each["revision"], each["reason"]) for each in status.get("refused", [])]
+        return json.dumps(told, sort_keys=True)
 
     # --- controllers
 
@@ -261,24 +300,24 @@ class Play:
     def _run(self, deployment: Manifest) -> None:
         name, wanted = deployment["metadata"]["name"], deployment["spec"]["replicas"]
         for number in range(wanted, wanted + 8):
-            if self.api.get(POD, "team", f"{name}-{number}"):
+            if ("team", f"{name}-{number}") in self.api.objects[POD]:
                 self.api.remove(POD, "team", f"{name}-{number}")
         for number in range(wanted):
-            if self.api.get(POD, "team", f"{name}-{number}") is None:
+            if ("team", f"{name}-{number}") not in self.api.objects[POD]:
                 self.api.put(self._pod(deployment, f"{name}-{number}"))
         ready = {"replicas": wanted, "readyReplicas": wanted}
         if deployment.get("status") != ready:
             self.api.put({**deployment, "status": ready})
 
     def _pod(self, deployment: Manifest, name: str) -> dict[str, Any]:
-        template, number = deployment["spec"]["template"], self.api.version
+        template, number = deployment["spec"]["template"], zlib.crc32(name.encode())
         metadata = {**template["metadata"], "ownerReferences": [{"uid": deployment["metadata"]["uid"]}]}
         conditions = [
             {"type": kind, "status": "True", "lastTransitionTime": timestamp(self.now)}
             for kind in ("PodScheduled", "Ready")
         ]
         running = [
-            {"name": each["name"], "containerID": f"c-{number}", "restartCount": 0, "state": {"running": {}}}
+            {"name": each["name"], "containerID": f"of-{name}", "restartCount": 0, "state": {"running": {}}}
             for each in template["spec"]["containers"]
         ]
         address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
@@ -384,7 +423,7 @@ class Play:
 
     def _relayed(self) -> str:
         """Return the release that the relay's candidate arm leads to."""
-        relay = self.api.get(DEPLOYMENT, "team", names.relay_name("chat"))
+        relay = self.api.objects[DEPLOYMENT].get(("team", names.relay_name("chat")))
         return argument(relay, "--release") if relay else ""
 
     def _count(self, pod: Manifest, second: int, tenant: str, arm: Any, started: int, bad: int) -> None:
@@ -459,8 +498,3 @@ def rung_of(revision: str) -> str:
 
 def _label(manifest: Manifest, key: str) -> str:
     return str((manifest["metadata"].get("labels") or {}).get(key, ""))
-
-
-def _is_ready(pod: Manifest) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
