@@ -6,7 +6,7 @@ The key covers everything that could change the verdict: suites, margins, the pa
 from collections.abc import Mapping
 from typing import Any
 
-from ..api.catalogue import EvalSuiteSpec
+from ..api.catalogue import ArgumentSource, EvalSuiteSpec
 from ..api.v1alpha1 import QuantizedModelSpec
 from ..artifact.facts import ArtifactFacts
 from ..evidence.report import GateReport
@@ -64,7 +64,7 @@ def _asked(
     if name == "quality":
         quality = spec.gates.quality
         asked |= {"errorRatePpm": quality.error_rate_ppm, "maxSeconds": quality.max_seconds}
-        asked["suites"] = [_suite(each, suite, spec) for each, suite in sorted(snapshot.suites.items())]
+        asked["suites"] = [_suite(each, suite, spec) for each, suite in snapshot.suites.items()]
     if name == "load":
         asked["load"] = spec.gates.load.as_json()
     return asked
@@ -80,15 +80,17 @@ def _sides(
 ) -> Mapping[str, Any]:
     """Return whom to ask: the idle baseline where it runs; else stable itself, but never for load."""
     namespace, key = snapshot.namespace, "BITSHIFT_API_KEY" if resolved.api_key_secret else ""
-    model = resolved.served_model_name or "default"
+    ours = resolved.served_model_name or "default"
+    theirs = (stable.inherited(ArgumentSource.SERVED_MODEL_NAME) if stable else None) or ours
 
-    def side(service: str, port: int = 80) -> dict[str, str]:
+    def side(service: str, model: str, port: int = 80) -> dict[str, str]:
         return {"url": f"http://{service}.{namespace}.svc:{port}", "model": model, "apiKeyEnv": key}
 
-    parent = side(names.baseline_name(snapshot.name)) if baseline_runs else None
+    parent = side(names.baseline_name(snapshot.name), theirs) if baseline_runs else None
     if parent is None and stable and gate != "load":
-        parent = side(*stable.parent)
-    return {"candidate": side(revision), "parent": parent}
+        service, port = stable.parent
+        parent = side(service, theirs, port)
+    return {"candidate": side(revision, ours), "parent": parent}
 
 
 def _kept(snapshot: Snapshot, key: str) -> GateReport | None:

@@ -193,7 +193,7 @@ def _next_step(seen: Observation, overlay: Overlay, revision: str) -> Plan:
         taken = Route(revision, moved, new_step=True)
         said = f"Step '{moved.step}': {len(moved.enrolled)} tenants, {moved.enrolled_percent} % of their requests. "
         return Plan("StepTaken", said + message, (*counted(seen), taken, Verify()), SOON_SECONDS)
-    if overlay.outdated:
+    if overlay.outdated and position >= 0:  # while all are observed on stable, rules of their own would change nothing
         current = steps[position] if position >= 0 else None
         again = Route(revision, _assignment(seen, current))
         return Plan("TenantsChanged", "New tenants get rules of their own.", (*counted(seen), again, Verify()), 1)

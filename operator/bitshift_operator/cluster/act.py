@@ -214,6 +214,9 @@ class Turn:
                 gate=gate.name,
                 config_map=name,
                 scores_config_map=scores,
+                items_config_maps=[
+                    suite.config_map.name for suite in self.snapshot.suites.values() if suite.config_map
+                ],
                 account=account,
                 api_key=release.resolved.api_key_secret if release.resolved else None,
                 seconds=seconds + 600,

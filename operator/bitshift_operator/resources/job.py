@@ -1,5 +1,7 @@
 """Jobs in the user's namespace: reading an artifact's facts, and judging a gate."""
 
+from collections.abc import Sequence
+
 from bitshift_core.api.v1alpha1 import SecretRef
 
 from . import RESTRICTED_CONTAINER, RESTRICTED_POD, Manifest, Owner, model_volume
@@ -39,12 +41,14 @@ def gate(
     config_map: str,
     scores_config_map: str,
     account: str,
+    items_config_maps: Sequence[str] = (),
     api_key: SecretRef | None,
     seconds: int,
     image: str,
     pull_policy: str,
 ) -> Manifest:
     """Return the Job that reaches one verdict."""
+    items = list(enumerate(dict.fromkeys(items_config_maps)))
     if gate == "load":
         arguments = ["load", "--config", "/config/gate.json"]
     else:
@@ -58,8 +62,14 @@ def gate(
         image,
         pull_policy,
         seconds,
-        mounts=[{"name": "config", "mountPath": "/config", "readOnly": True}],
-        volumes=[{"name": "config", "configMap": {"name": config_map}}],
+        mounts=[
+            {"name": "config", "mountPath": "/config", "readOnly": True},
+            *({"name": f"items-{at}", "mountPath": f"/items/{name}", "readOnly": True} for at, name in items),
+        ],
+        volumes=[
+            {"name": "config", "configMap": {"name": config_map}},
+            *({"name": f"items-{at}", "configMap": {"name": name, "optional": True}} for at, name in items),
+        ],
         role="gate",
     )
     if api_key:
