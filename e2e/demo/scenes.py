@@ -50,7 +50,7 @@ def install(target: Target, console: Console) -> None:
     console.print("  Helm release 'bitshift' is installed in namespace bitshift-system.")
 
 
-def before(target: Target, console: Console, work: Path, *, per_second: float = 1.2) -> Users:
+def before(target: Target, console: Console, work: Path, *, per_second: float = 1.6) -> Users:
     """Serve the model as anybody would, and let users talk from now until the end."""
     apply(target, yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
     forget(target)

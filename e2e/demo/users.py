@@ -18,7 +18,7 @@ class Users:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, url: str, host: str, out: Path, *, per_second: float = 1.2, reply_tokens: int = 8) -> "Users":
+    def start(cls, url: str, host: str, out: Path, *, per_second: float = 1.6, reply_tokens: int = 8) -> "Users":
         """Let users talk; what they saw is written as it happens."""
         out.parent.mkdir(parents=True, exist_ok=True)
         out.unlink(missing_ok=True)
