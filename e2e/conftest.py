@@ -33,6 +33,14 @@ def users(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     users.stop()
 
 
+ORDER = ("test_bad_input", "test_rollout", "test_rollback", "test_install")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the story in its order: what comes back can only come back to what was promoted before."""
+    items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Put what matters for understanding a failure under the failure."""

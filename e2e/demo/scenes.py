@@ -33,7 +33,7 @@ class Scene:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def install(target: Target, console: Console) -> None:
+def install(target: Target, console: Console, *more: str) -> None:
     """Install the chart with the images that were built from this working tree."""
     values: list[str] = []
     for key, image in zip(("image", "runtimeImage"), target.project_images, strict=True):
@@ -41,7 +41,7 @@ def install(target: Target, console: Console) -> None:
         values += ["--set", f"{key}.repository={repository}", "--set", f"{key}.tag={tag}"]
     values += ["--set", f"operator.gatewayAddress={target.gateway_url_for_pods}"]
     chart = ROOT / "charts" / "bitshift"
-    command = ["upgrade", "--install", "bitshift", chart, "-n", SYSTEM, "--create-namespace", "--wait", *values]
+    command = ["upgrade", "--install", "bitshift", chart, "-n", SYSTEM, "--create-namespace", "--wait", *values, *more]
     target.helm(*command, timeout_seconds=300)
     target.kubectl("-n", SYSTEM, "rollout", "restart", "deployment", "-l", "app.kubernetes.io/name=bitshift")
     target.kubectl(
