@@ -25,7 +25,8 @@ READ_AT = f"{GROUP}/read-at"
 FINALIZER = f"{GROUP}/traffic"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "bitshift"
-LONGEST_MODEL_NAME = 40
+USABLE_MODEL_NAME = r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
+"""Services are called after the model, and they allow less than other kinds."""
 
 
 def labels(model: str, **more: str) -> dict[str, str]:

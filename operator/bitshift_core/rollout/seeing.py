@@ -4,6 +4,7 @@ Here: putting the rooms' answers together. Not here: each answer (`stable`, `rel
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -169,6 +170,12 @@ def _stable(
 
 def _check(snapshot: Snapshot, spec: QuantizedModelSpec) -> None:
     """Refuse what CEL cannot see and no rung alone is to blame for."""
+    if not re.fullmatch(names.USABLE_MODEL_NAME, snapshot.name):
+        raise SpecRefusedError(
+            "NameNotUsable",
+            f"`metadata.name` must be at most 40 letters, digits and '-' and begin with a letter, for Services are "
+            f"called after it; it is '{snapshot.name}'.",
+        )
     if spec.parent:
         check_source("`parent.artifact`", spec.parent.artifact)
     for suite in spec.gates.quality.suites:

@@ -1,0 +1,151 @@
+from dataclasses import replace
+
+import pytest
+
+from bitshift_core.api.conditions import timestamp
+from bitshift_core.rollout import names
+from bitshift_core.rollout.seeing import reading_of, see
+from tests.bitshift_core.rollout.snapshots import PROFILE, URIS, a_model, a_snapshot, promoted, read
+from tests.builders import NOW
+
+Q4, Q8, F16 = URIS
+
+
+def reads(snapshot, uri=Q4):
+    seen = see(snapshot)
+    if uri == F16:
+        return seen.parent_reading
+    return next(release.reading for release in seen.releases if release.rung.artifact == uri)
+
+
+def with_facts(*config_maps):
+    return a_snapshot(config_maps={each["metadata"]["name"]: each for each in config_maps})
+
+
+def written(model, at):
+    model["metadata"]["managedFields"] = [{"time": timestamp(at), "fieldsV1": {"f:spec": {}}}]
+    return model
+
+
+def test_a_cluster_in_which_all_is_well_has_no_problem_and_every_rung_is_sized():
+    seen = see(a_snapshot())
+
+    assert seen.problem is None
+    assert [release.fit.verdict for release in seen.releases] == ["Fits", "Fits"]
+    assert (seen.parent_uri, seen.stable.port, seen.stable.pod_port) == (F16, 9100, 9000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "sentence"),
+    [
+        ({"services": {}}, "StableNotFound", "no such Service"),
+        ({"user_route": None}, "RouteNotFound", "create it, or set `traffic.mode` to 'None'"),
+        ({"profiles": {"other": PROFILE.model_copy(update={"image_substrings": ()})}}, "RuntimeNotRecognised", "other"),
+        ({"model": a_model(runtime="vlm")}, "RuntimeProfileNotFound", "`runtime` is 'vlm'"),
+        ({"bad_profiles": {"vlm": "It is bad."}, "model": a_model(runtime="vlm")}, "RuntimeProfileInvalid", "It is"),
+        ({"suites": {}}, "NoEvalSuite", "`gates.quality.suites`"),
+        ({"model": a_model(gates={"quality": {"suites": [{"name": "mine"}]}})}, "EvalSuiteNotFound", "'mine'"),
+        ({"model": a_model(parent={"artifact": "oci://r/m"})}, "SourceNotSupported", "`parent.artifact` uses 'oci://'"),
+        ({"model": a_model(stable={"service": "chat", "port": 1})}, "StablePortNotFound", "has the ports 9100"),
+    ],
+)
+def test_what_the_user_must_mend_is_said_with_the_field_and_the_way_out(changes, reason, sentence):
+    seen = see(a_snapshot(**changes))
+
+    assert seen.problem[0] == reason
+    assert sentence in seen.problem[1]
+
+
+@pytest.mark.parametrize("name", ["chat.v2", "7b-chat", "a" * 41])
+def test_a_name_that_no_service_may_have_is_refused(name):
+    model = a_model()
+    model["metadata"]["name"] = name
+
+    assert see(a_snapshot(model=model)).problem[0] == "NameNotUsable"
+
+
+def test_a_claim_that_is_not_there_refuses_its_rung_alone():
+    ladder = [{"name": "q4", "artifact": "pvc://elsewhere/q4.gguf"}, {"name": "q8", "artifact": Q8}]
+    seen = see(a_snapshot(model=a_model(ladder=ladder)))
+
+    assert seen.releases[0].problem[0] == "ClaimNotFound"
+    assert seen.problem is None and seen.candidate.rung.name == "q8"
+
+
+def test_a_format_that_the_engine_does_not_load_refuses_its_rung_alone():
+    seen = see(with_facts(read(Q4, format="safetensors"), read(Q8), read(F16)))
+
+    assert seen.releases[0].problem[0] == "FormatNotServed"
+    assert seen.candidate.rung.name == "q8"
+
+
+def test_what_was_never_read_is_read():
+    snapshot = with_facts(read(Q8), read(F16))
+
+    assert (reads(snapshot), reads(snapshot, Q8), reads(snapshot, F16)) == (True, False, False)
+
+
+def test_a_file_is_read_again_when_the_spec_changed_long_after_it_was_read():
+    model = written(a_model(), NOW + 7200)
+
+    assert reads(replace(with_facts(read(Q4), read(Q8, at=NOW + 7000)), model=model))
+    assert not reads(replace(with_facts(read(Q4), read(Q8, at=NOW + 7000)), model=model), Q8)
+
+
+def test_a_file_is_read_again_when_a_person_says_retry():
+    retried = a_model(annotations={names.RETRY: timestamp(NOW + 60)})
+
+    assert reads(a_snapshot(model=retried))
+    assert not reads(replace(with_facts(read(Q4, at=NOW + 61), read(Q8)), model=retried))
+
+
+def test_the_job_of_a_reading_settles_it_whatever_the_clocks_say():
+    snapshot = a_snapshot(model=a_model(annotations={names.RETRY: timestamp(NOW + 9000)}))
+    job = names.facts_job_name(Q4, None, reading_of(snapshot))
+    done = {job: {"metadata": {"name": job}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}}
+
+    assert not reads(replace(snapshot, jobs=done))
+
+
+def test_a_retry_that_is_no_time_reads_nothing_again():
+    assert not reads(a_snapshot(model=a_model(annotations={names.RETRY: "please"})))
+
+
+def test_a_file_that_cannot_be_read_refuses_its_rung_with_what_the_job_said():
+    snapshot = with_facts(read(Q8), read(F16))
+    job = names.facts_job_name(Q4, None, reading_of(snapshot))
+    ended = {"state": {"terminated": {"message": '{"reason": "TruncatedFile", "message": "It ends at byte 12."}'}}}
+    pod = {"metadata": {"name": "p", "labels": {"job-name": job}}, "status": {"containerStatuses": [ended]}}
+    seen = see(replace(snapshot, jobs={job: {"metadata": {"name": job}}}, pods=[pod]))
+
+    assert seen.releases[0].problem == ("TruncatedFile", "Rung 'q4': It ends at byte 12.")
+    assert seen.candidate.rung.name == "q8"
+
+
+def test_the_promoted_revision_is_what_our_service_leads_to():
+    before = see(a_snapshot())
+    after = see(promoted(a_snapshot()))
+
+    assert (before.current_revision, after.current_revision) == ("", before.releases[0].revision)
+    assert (after.stable.service, after.stable.port) == ("chat-release", 80)
+
+
+def test_a_promotion_changes_no_release():
+    before, after = see(a_snapshot()), see(promoted(a_snapshot(), rung=1))
+
+    assert [each.revision for each in before.releases] == [each.revision for each in after.releases]
+    assert after.problem is None and after.parent_uri == before.parent_uri
+
+
+def test_without_the_users_own_pods_the_promoted_ones_are_the_measure():
+    after = promoted(a_snapshot(model=a_model(runtime="llamacpp")))
+    seen = see(replace(after, users_pods=(), users_owner=None))
+
+    assert seen.stable.image == "elsewhere/engine:1"
+
+
+def test_an_autoscaler_of_stable_is_seen():
+    scaler = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "chat"}}}
+
+    assert see(a_snapshot(autoscalers=[scaler])).stable.autoscaled
+    assert not see(a_snapshot()).stable.autoscaled
