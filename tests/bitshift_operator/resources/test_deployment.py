@@ -1,0 +1,96 @@
+import copy
+
+from bitshift_core.rollout import names
+from bitshift_operator.resources import deployment
+from tests import scenery
+from tests.bitshift_core.rollout.snapshots import PROFILE
+from tests.bitshift_operator.resources.made import OWNER, a_relay, a_release, container_of, pod_of
+
+USERS_POD = scenery.stable_deployment()["spec"]["template"]["spec"]
+
+
+def test_the_engine_runs_as_its_makers_ship_it_with_our_arguments():
+    container = container_of(a_release(contextTokens=512))
+
+    assert "command" not in container
+    assert container["args"][container["args"].index("--model") + 1] == "/models/q4.gguf"
+
+
+def test_an_artifact_on_a_claim_is_mounted_and_never_written():
+    manifest = a_release()
+    volume = next(each for each in pod_of(manifest)["volumes"] if each["name"] == "models")
+
+    assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    assert "initContainers" not in pod_of(manifest)
+
+
+def test_an_artifact_elsewhere_is_fetched_and_its_digest_held():
+    manifest = a_release("https://host/q4.gguf")
+    (fetch,) = pod_of(manifest)["initContainers"]
+
+    assert fetch["args"] == [
+        "fetch", "--uri", "https://host/q4.gguf", "--to", "/models/q4.gguf", "--digest", "sha256:" + 64 * "a",
+    ]  # fmt: skip
+    assert {"name": "models", "emptyDir": {}} in pod_of(manifest)["volumes"]
+
+
+def test_an_api_key_comes_from_its_secret_and_is_nowhere_else():
+    manifest = a_release(apiKeySecret={"name": "keys", "key": "chat"})
+
+    assert container_of(manifest)["env"] == [
+        {"name": "BITSHIFT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "chat"}}}
+    ]
+
+
+def test_pods_carry_what_makes_the_plan_true():
+    affinity = {"nodeAffinity": {}}
+
+    assert pod_of(a_release(affinity=affinity))["affinity"] == affinity
+    assert pod_of(a_release(nodeSelector={"pool": "gpu"}))["nodeSelector"] == {"pool": "gpu"}
+
+
+def test_on_cpu_memory_is_asked_for_and_on_gpus_gpus():
+    assert container_of(a_release())["resources"]["requests"]["memory"] == "1000000000"
+    assert container_of(a_release(gpusPerReplica=2))["resources"]["limits"] == {"nvidia.com/gpu": "2"}
+
+
+def test_a_pod_that_ends_has_time_for_its_streams():
+    grace = pod_of(a_release())["terminationGracePeriodSeconds"]
+
+    assert grace > 20 + PROFILE.pre_stop_seconds
+    assert "lifecycle" not in container_of(a_release(profile=PROFILE.model_copy(update={"pre_stop_seconds": 0})))
+
+
+def test_a_start_is_given_as_long_as_it_is_believed_alive():
+    probe = container_of(a_release())["startupProbe"]
+
+    assert probe["failureThreshold"] * probe["periodSeconds"] > 90
+
+
+def test_the_baseline_is_the_users_pod_under_labels_that_no_service_of_theirs_selects():
+    manifest = deployment.baseline(OWNER, USERS_POD)
+
+    assert container_of(manifest) == USERS_POD["containers"][0]
+    assert manifest["spec"]["template"]["metadata"]["labels"] == names.labels("chat", role="baseline")
+    assert manifest["spec"]["replicas"] == 1
+
+
+def test_the_baseline_stands_beside_the_original():
+    pod = copy.deepcopy(USERS_POD) | {"nodeName": "node-1", "hostNetwork": True, "affinity": {"podAntiAffinity": {}}}
+    pod["containers"][0]["ports"][0]["hostPort"] = 9000
+    made = pod_of(deployment.baseline(OWNER, pod))
+
+    assert made.keys().isdisjoint({"nodeName", "hostNetwork", "affinity"})
+    assert "hostPort" not in made["containers"][0]["ports"][0]
+    assert pod["containers"][0]["ports"][0]["hostPort"] == 9000
+
+
+def test_the_relay_is_never_without_a_pod_while_it_changes():
+    manifest = a_relay()
+
+    assert manifest["spec"]["replicas"] == 2
+    assert manifest["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_the_relay_says_which_candidate_it_leads_to():
+    assert a_relay()["metadata"]["annotations"][names.REVISION] == "chat-q4-0a1b2c3d"
