@@ -1,0 +1,212 @@
+import base64
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from bitshift_core.evidence.live import LiveState
+from bitshift_core.evidence.report import GateReport, Verdict
+from bitshift_core.rollout import names, plan
+from bitshift_core.rollout.pods import has_answered
+from bitshift_core.rollout.seeing import see
+from bitshift_operator.cluster.act import Turn
+from bitshift_operator.cluster.errors import Conflict
+from bitshift_operator.cluster.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HTTP_ROUTE,
+    JOB,
+    MODEL_REVISION,
+    POD,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
+from bitshift_operator.settings import Settings
+from tests import scenery
+from tests.bitshift_core.rollout.snapshots import a_model, a_snapshot
+from tests.builders import NOW, an_overlay
+from tests.fake_api import FakeApi
+from tests.play import Direct
+
+REPORT = GateReport(gate="quality", revision="r", verdict=Verdict.FAILED, message="It failed.")
+
+
+@pytest.fixture
+def api():
+    return FakeApi()
+
+
+@pytest.fixture
+def turn(api):
+    """Returns a turn over a snapshot, whose pods say that Paris is a capital."""
+
+    def begin(snapshot=None, answer="The capital is Paris.", **seen):
+        async def handler(request):
+            asked.append(request)
+            return httpx.Response(200, json={"choices": [{"message": {"content": answer}}]})
+
+        asked = begin.asked = []
+        snapshot = snapshot or a_snapshot()
+        http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
+        return Turn(Direct(api), Settings(), http, replace(see(snapshot), **seen), snapshot, NOW)
+
+    return begin
+
+
+def found(api, kind):
+    return [each["metadata"]["name"] for each in api.all(kind)]
+
+
+def a_ready_pod(name, **labels):
+    ready = {"type": "Ready", "status": "True"}
+    running = {"name": "engine", "containerID": "c1", "restartCount": 0, "state": {"running": {}}}
+    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [ready], "containerStatuses": [running]}
+    pod = POD.new("team", name, spec={}, status=status)
+    pod["metadata"]["labels"] = names.labels("chat", **labels)
+    return pod
+
+
+async def test_a_pod_never_runs_what_no_sealed_revision_says(api, turn):
+    first = turn()
+    order = []
+    api.after = lambda verb, target: order.append(target.kind)
+    await first.act((plan.StartRelease(first.seen.releases[0]),))
+
+    assert order == [MODEL_REVISION, SERVICE, DEPLOYMENT]
+
+
+async def test_what_was_made_already_is_made_again_without_harm(api, turn):
+    actions = (plan.StartRelease(turn().seen.releases[0]), plan.ReadFacts("pvc://models/q4.gguf"))
+    await turn().act(actions)
+    before = api.version
+    await turn().act(actions)
+
+    assert api.version == before
+
+
+async def test_a_reading_is_run_once_by_an_account_that_may_write_its_facts(api, turn):
+    await turn().act((plan.ReadFacts("pvc://models/q4.gguf"),))
+    name = names.facts_name("pvc://models/q4.gguf", None)
+
+    assert found(api, CONFIG_MAP) == found(api, SERVICE_ACCOUNT) == [name]
+    (job,) = api.all(JOB)
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == name
+
+
+async def test_what_a_gate_is_asked_lies_there_before_its_job(api, turn):
+    release = turn().seen.releases[0]
+    order = []
+    api.after = lambda verb, target: order.append(target.kind)
+    await turn().act((plan.RunGate(release, release.gates[2]),))
+
+    assert order.index(CONFIG_MAP) < order.index(JOB)
+    assert "chat-scores" in found(api, CONFIG_MAP)
+
+
+async def test_verdicts_are_kept_beside_one_another(api, turn):
+    await turn().act((plan.KeepVerdict("quality-1", REPORT), plan.KeepVerdict("load-1", REPORT)))
+
+    assert set(api.get(CONFIG_MAP, "team", "chat-verdicts")["data"]) == {"quality-1", "load-1"}
+
+
+async def test_a_sensible_answer_is_noted_on_the_pod_that_gave_it(api, turn):
+    revision = turn().seen.releases[0].revision
+    pod = api.put(a_ready_pod("p", role="release", revision=revision))
+    await turn(a_snapshot(pods=[pod])).act((plan.AskPods(revision),))
+
+    assert has_answered(api.get(POD, "team", "p"))
+    assert str(turn.asked[0].url).startswith("http://10.0.0.1:8080/")
+
+
+async def test_garbage_is_not_noted(api, turn):
+    revision = turn().seen.releases[0].revision
+    pod = api.put(a_ready_pod("p", role="release", revision=revision))
+    await turn(a_snapshot(pods=[pod]), answer="�").act((plan.AskPods(revision),))
+
+    assert not has_answered(api.get(POD, "team", "p"))
+
+
+async def test_only_the_pods_in_question_are_asked(api, turn):
+    pods = [
+        api.put(a_ready_pod("other", role="release", revision="chat-q8-1")),
+        api.put(a_ready_pod("relay", role="relay")),
+        api.put(a_ready_pod("idle", role="baseline")),
+    ]
+    await turn(a_snapshot(pods=pods)).act((plan.AskPods("", baseline=True),))
+
+    assert [has_answered(api.get(POD, "team", each)) for each in ("other", "relay", "idle")] == [False, False, True]
+    assert str(turn.asked[0].url).startswith("http://10.0.0.1:9000/")
+
+
+async def test_the_key_is_read_when_it_is_needed_and_sent_to_the_pod_alone(api, turn):
+    api.put(SECRET.new("team", "keys", data={"chat": base64.b64encode(b"s3cret").decode()}))
+    model = a_model(serving={"apiKeySecret": {"name": "keys", "key": "chat"}})
+    revision = turn(a_snapshot(model=model)).seen.releases[0].revision
+    pod = api.put(a_ready_pod("p", role="release", revision=revision))
+    await turn(a_snapshot(model=model, pods=[pod])).act((plan.AskPods(revision),))
+
+    assert turn.asked[0].headers["authorization"] == "Bearer s3cret"
+    assert "s3cret" not in str(api.all(POD))
+
+
+async def test_evidence_that_somebody_else_counted_meanwhile_is_never_written_over(api, turn):
+    await turn().act((plan.SaveEvidence(LiveState()),))
+    kept = api.get(CONFIG_MAP, "team", "chat-evidence")
+    stale = a_snapshot()
+    stale = replace(stale, config_maps=stale.config_maps | {"chat-evidence": kept})
+    api.put({**kept, "data": {"state.json": "{}"}})
+
+    with pytest.raises(Conflict):
+        await turn(stale).act((plan.SaveEvidence(LiveState(seen={"acme": 1})),))
+
+
+@pytest.mark.parametrize("named", ["chat-q4-1", "chat-relay-candidate"])
+async def test_no_pods_end_while_a_route_read_just_now_leads_to_them(api, turn, named):
+    route = scenery.users_route()
+    route["spec"]["rules"][0]["backendRefs"] = [{"name": named, "port": 80}]
+    api.put(route)
+    api.put(DEPLOYMENT.new("team", "chat-q4-1", spec={}))
+    await turn(overlay=an_overlay("first")).act((plan.RemoveRelease("chat-q4-1"),))
+
+    assert found(api, DEPLOYMENT) == ["chat-q4-1"]
+
+
+async def test_the_service_goes_before_its_pods_so_that_nothing_is_left_unfound(api, turn):
+    api.put(SERVICE.new("team", "chat-q4-1", spec={}))
+    api.put(DEPLOYMENT.new("team", "chat-q4-1", spec={}))
+    order = []
+    api.after = lambda verb, target: order.append(target.kind)
+    await turn().act((plan.RemoveRelease("chat-q4-1"),))
+
+    assert order == [SERVICE, DEPLOYMENT]
+
+
+@pytest.fixture
+def stable(api):
+    return api.put(scenery.stable_deployment())
+
+
+def replicas(api):
+    return api.get(DEPLOYMENT, "team", "chat")["spec"]["replicas"]
+
+
+async def test_the_old_pods_are_ended_and_their_deployment_stays(api, turn, stable):
+    await turn().act((plan.ScaleStableToZero(),))
+
+    assert replicas(api) == 0
+
+
+async def test_what_an_autoscaler_owns_is_left_alone(api, turn, stable):
+    scaler = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "chat"}}}
+    await turn(a_snapshot(autoscalers=[scaler])).act((plan.ScaleStableToZero(),))
+
+    assert replicas(api) == 2
+
+
+async def test_what_any_route_leads_to_is_left_alone(api, turn, stable):
+    api.put(scenery.users_route() | {"metadata": {"name": "batch", "namespace": "team"}})
+    await turn().act((plan.ScaleStableToZero(),))
+
+    assert replicas(api) == 2
+    assert found(api, HTTP_ROUTE) == ["batch"]
