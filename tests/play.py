@@ -97,7 +97,9 @@ class Play:
     """What each relay pod counted, by its name and boot."""
     counted_until: int = START
     phases: list[str] = field(default_factory=list)
+    lag_turns: int = 0
     world: World = field(init=False)
+    _shown: list[dict[Kind, dict[tuple[str, str], Manifest]]] = field(default_factory=list)
     _answers: tuple[object, dict[object, dict[str, int]]] = (None, {})
 
     def __post_init__(self) -> None:
@@ -169,12 +171,14 @@ class Play:
         raise AssertionError(f"still {self.status.get('phase')}: {self.status.get('message')}")
 
     def show(self) -> None:
-        """Bring the operator's caches up to date, as its watches do."""
+        """Bring the operator's caches up to date, as its watches do, or to what was `lag_turns` ago."""
+        self._shown.append({kind: dict(self.api.objects[kind]) for kind in CACHED.values()})
+        del self._shown[: -1 - self.lag_turns]
         for name, kind in CACHED.items():
             cache = getattr(self.world.caches, name)
-            for manifest in self.all(kind):
+            for manifest in self._shown[0][kind].values():
                 cache.put(manifest)
-            cache.keep_only({Key(*key) for key in self.api.objects[kind]}, "")
+            cache.keep_only({Key(*key) for key in self._shown[0][kind]}, "")
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock run; users go on sending requests."""
@@ -483,6 +487,11 @@ class Direct(Kube):
             raise error_from(no.code, no.status) from None
         found: dict[str, Any] = json.loads(json.dumps(answer))
         return found
+
+
+async def acting_gateway(expectations: Any, endpoints: Any, **options: Any) -> ProbeResult:
+    """Probe the gateway of whichever cluster's operator takes its turn: to be put in place of `probe`."""
+    return await Play.acting.probe(expectations, endpoints, **options)
 
 
 def argument(deployment: Manifest, flag: str) -> str:

@@ -13,7 +13,7 @@ from bitshift_core.rollout.pods import has_answered
 from bitshift_operator.cluster import routing
 from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, QUANTIZED_MODEL
 from tests.fake_api import FakeApi
-from tests.play import CHAT, Died, Play, argument
+from tests.play import CHAT, Died, Play, acting_gateway, argument
 from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC
 
 NEVER = "x-bitshift-never"
@@ -130,12 +130,7 @@ def watching(play: Play, then=lambda: None):
 
 @pytest.fixture(autouse=True)
 def every_gateway_is_asked_at_its_own_play(monkeypatch):
-    """Let the routes of whichever play asks answer for its gateway."""
-
-    async def probe(expectations, endpoints, **_):
-        return await Play.acting.probe(expectations, endpoints)
-
-    monkeypatch.setattr(routing, "probe", probe)
+    monkeypatch.setattr(routing, "probe", acting_gateway)
 
 
 @pytest.mark.parametrize("name", SCENES)

@@ -1,4 +1,4 @@
-"""Whole rollouts, turn by turn, over HTTP: what users are answered by, what is left behind, what the object says."""
+"""Whole rollouts, turn by turn: what users are answered by, what is left behind, what the object says."""
 
 from itertools import groupby
 
@@ -7,6 +7,7 @@ import pytest
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout import names
 from bitshift_operator.cluster import routing
+from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -16,7 +17,7 @@ from bitshift_operator.cluster.kinds import (
     SERVICE,
 )
 from tests.fake_api import FakeApi
-from tests.play import CHAT, Play
+from tests.play import CHAT, Play, acting_gateway
 from tests.scenery import SPEC
 
 ONE_RUNG = SPEC["ladder"][:1]
@@ -27,11 +28,12 @@ AT_HOME = {"chat": 100}
 
 @pytest.fixture
 def played(monkeypatch):
-    def begin(**spec):
-        play = Play.of(FakeApi(), **({"ladder": ONE_RUNG} | spec))
-        monkeypatch.setattr(routing, "probe", play.probe)
-        return play
+    """Returns a cluster in which somebody just applied a model."""
 
+    def begin(**spec):
+        return Play.of(FakeApi(), **({"ladder": ONE_RUNG} | spec))
+
+    monkeypatch.setattr(routing, "probe", acting_gateway)
     return begin
 
 
@@ -87,6 +89,27 @@ async def test_verdicts_outlive_their_jobs_so_that_no_rung_is_judged_twice(playe
     assert sorted(key.rpartition("-")[0] for key in kept["data"]) == [
         "compatibility", "compatibility", "load", "quality", "quality",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", ["", "q4"])
+async def test_over_the_wire_it_ends_as_it_does_without_one(broken, played, api: FakeApi, kube: Kube):
+    direct, wired = played(), Play.of(api, kube, ladder=ONE_RUNG)
+    for play in (direct, wired):
+        play.broken.add(broken)
+        await play.until_quiet()
+
+    assert wired.ending() == direct.ending()
+
+
+@pytest.mark.parametrize("broken", ["", "q4"])
+async def test_caches_that_lag_behind_cost_time_and_nothing_else(broken, played):
+    prompt, late = played(), played()
+    late.lag_turns = 2
+    for play in (prompt, late):
+        play.broken.add(broken)
+        await play.until_quiet()
+
+    assert late.ending() == prompt.ending()
 
 
 async def test_a_settled_model_is_left_alone(played):
