@@ -120,7 +120,7 @@ def end(
         f"{facts.get('verdict_to_last_new_request_ms', 'no measured')} ms after the verdict; {facts['cut_streams']} streams were cut."
     )
     console.print(
-        "Loosened to be quick on two cores: quality margins of 20 and 12 points, load up to five times slower allowed, replies of "
+        "Loosened to be quick on two cores: quality margins of 20 and 12 points, load up to ten times slower allowed, replies of "
         "8 tokens, promotion margin 20 points, hold 20 s. The defaults are stricter."
     )
     page = report.write(work / "report.html", users.seen(), story, (first, second))
