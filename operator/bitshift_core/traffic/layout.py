@@ -4,7 +4,6 @@ Here: blocks of rules that keep their place while tenants are added and move fro
 looks like (`traffic.overlay`).
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -83,15 +82,12 @@ def pack(ordered: Iterable[Block]) -> Iterator[tuple[Block, ...]]:
 def tenant_capacity(rules: Sequence[MovedRule], excluded: Sequence[str]) -> int:
     """Return how many tenants find room besides the excluded; refused when not even one block does."""
     room = tenants_per_block(rules)
-
-    def is_too_many(groups: int) -> bool:
-        routes = pack(blocks(rules, excluded, ("",) * (groups * room)))
-        return next(islice(routes, MAX_ROUTES, None), None) is not None
-
-    fitting = room * bisect_left(range(1, MAX_ROUTES * RULES_PER_ROUTE), True, key=is_too_many)
-    if not fitting:
+    more_than_fit = ("",) * (room * MAX_ROUTES * RULES_PER_ROUTE)
+    full = islice(pack(blocks(rules, excluded, more_than_fit)), MAX_ROUTES)
+    groups = sum("waiting" in block.roles for route in full for block in route) // len(rules)
+    if not groups:
         raise too_many(rules, excluded, (), routes=MAX_ROUTES + 1)
-    return fitting
+    return groups * room
 
 
 def too_many(
