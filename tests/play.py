@@ -55,7 +55,7 @@ START = 1_800_000_000
 CHAT = Key("team", "chat")
 REQUESTS_PER_SECOND = 40
 """Of each tenant."""
-REPORTED_SECONDS = 20
+REPORTED_SECONDS = 8
 LONG_SECONDS = 15
 """What wants to be looked at no sooner is settled, or waits for somebody."""
 MOST_TURNS = 200
@@ -71,6 +71,7 @@ CACHED = {
     "nodes": NODE,
 }
 ENGINES = load_engines()
+METRICS = Metrics()
 
 
 class Died(BaseException):
@@ -120,11 +121,12 @@ class Play:
         api.objects.update({kind: dict(items) for kind, items in self.api.objects.items()})
         api._applied.update(self.api._applied)
         rows = {pod: list(rows) for pod, rows in self.rows.items()}
-        return Play(api, Direct(api), self.now, self.verdicts, self.broken, self.mute, rows, self.counted_until)
+        told = (dict(self.verdicts), set(self.broken), set(self.mute))
+        return Play(api, Direct(api), self.now, *told, rows, self.counted_until, list(self.phases))
 
     def restart(self) -> None:
         """Start an operator that knows nothing."""
-        settings, metrics, caches = Settings(runtime_image="bitshift-runtime:test"), Metrics(), Caches()
+        settings, metrics, caches = Settings(runtime_image="bitshift-runtime:test"), METRICS, Caches()
         http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer), trust_env=False)
         reader = Reader(self.kube, caches, settings, ENGINES, http)
         queue, interests = WorkQueue(metrics.queue_hooks()), Interests()

@@ -1,5 +1,6 @@
 """Whole rollouts, turn by turn: what users are answered by, what is left behind, what the object says."""
 
+import json
 from itertools import groupby
 
 import pytest
@@ -24,17 +25,35 @@ ONE_RUNG = SPEC["ladder"][:1]
 PROMOTED = {"chat-release": 100}
 USERS_OWN = {"chat": 1}
 AT_HOME = {"chat": 100}
+NOTHING_RUNS = {
+    "stable": None,
+    "runtime": "llamacpp",
+    "parent": {"artifact": "pvc://models/f16.gguf"},
+    "traffic": {**SPEC["traffic"], "route": None, "gateway": "public", "hostname": "llm.example.com"},
+}
 
 
-@pytest.fixture
-def played(monkeypatch):
-    """Returns a cluster in which somebody just applied a model."""
-
-    def begin(**spec):
-        return Play.of(FakeApi(), **({"ladder": ONE_RUNG} | spec))
-
+@pytest.fixture(autouse=True)
+def gateway(monkeypatch):
     monkeypatch.setattr(routing, "probe", acting_gateway)
-    return begin
+
+
+LIVED: dict[str, Play] = {}
+"""Clusters at moments that several tests begin with: each is lived up to once."""
+
+
+def played(**spec):
+    """Return a cluster in which somebody just applied a model."""
+    return Play.of(FakeApi(), **({"ladder": ONE_RUNG} | spec))
+
+
+async def played_until(moment, **spec):
+    """Return a cluster at a moment: at rest, or in a step of its rollout."""
+    key = json.dumps([moment, spec])
+    if key not in LIVED:
+        LIVED[key] = played(**spec)
+        await (LIVED[key].until_quiet() if moment == "rest" else LIVED[key].until(in_step(moment)))
+    return LIVED[key].fork()
 
 
 def story(play):
@@ -53,7 +72,7 @@ def conditions(play):
     return {each["type"]: each["status"] for each in play.status["conditions"]}
 
 
-async def test_the_second_rung_is_promoted_after_its_answers_held_where_the_first_ones_did_not(played):
+async def test_the_second_rung_is_promoted_after_its_answers_held_where_the_first_ones_did_not():
     play = played(ladder=SPEC["ladder"])
     play.verdicts["quality", "q4"] = Verdict.FAILED
     await play.until_quiet()
@@ -66,9 +85,8 @@ async def test_the_second_rung_is_promoted_after_its_answers_held_where_the_firs
     }  # fmt: skip
 
 
-async def test_a_promotion_leaves_users_on_the_new_pods_directly_and_nothing_else_of_ours_running(played):
-    play = played()
-    await play.until_quiet()
+async def test_a_promotion_leaves_users_on_the_new_pods_directly_and_nothing_else_of_ours_running():
+    play = await played_until("rest")
 
     assert play.backends_for("acme") == play.backends_for() == PROMOTED
     assert {pod["metadata"]["labels"][names.REVISION] for pod in play.pods_behind("chat-release")} == {
@@ -80,7 +98,7 @@ async def test_a_promotion_leaves_users_on_the_new_pods_directly_and_nothing_els
     assert "chat-release" in play.status["handover"]
 
 
-async def test_verdicts_outlive_their_jobs_so_that_no_rung_is_judged_twice(played):
+async def test_verdicts_outlive_their_jobs_so_that_no_rung_is_judged_twice():
     play = played(ladder=SPEC["ladder"])
     play.verdicts["quality", "q4"] = Verdict.FAILED
     await play.until_quiet()
@@ -92,7 +110,7 @@ async def test_verdicts_outlive_their_jobs_so_that_no_rung_is_judged_twice(playe
 
 
 @pytest.mark.parametrize("broken", ["", "q4"])
-async def test_over_the_wire_it_ends_as_it_does_without_one(broken, played, api: FakeApi, kube: Kube):
+async def test_over_the_wire_it_ends_as_it_does_without_one(broken, api: FakeApi, kube: Kube):
     direct, wired = played(), Play.of(api, kube, ladder=ONE_RUNG)
     for play in (direct, wired):
         play.broken.add(broken)
@@ -102,7 +120,7 @@ async def test_over_the_wire_it_ends_as_it_does_without_one(broken, played, api:
 
 
 @pytest.mark.parametrize("broken", ["", "q4"])
-async def test_caches_that_lag_behind_cost_time_and_nothing_else(broken, played):
+async def test_caches_that_lag_behind_cost_time_and_nothing_else(broken):
     prompt, late = played(), played()
     late.lag_turns = 2
     for play in (prompt, late):
@@ -112,19 +130,17 @@ async def test_caches_that_lag_behind_cost_time_and_nothing_else(broken, played)
     assert late.ending() == prompt.ending()
 
 
-async def test_a_settled_model_is_left_alone(played):
-    play = played()
-    await play.until_quiet()
+async def test_a_settled_model_is_left_alone():
+    play = await played_until("rest")
     version = play.api.version
     await play.turn()
 
     assert play.api.version == version
 
 
-async def test_a_release_that_fails_users_is_left_at_once_and_not_tried_again(played):
-    play = played()
+async def test_a_release_that_fails_users_is_left_at_once_and_not_tried_again():
+    play = await played_until("first")
     play.broken.add("q4")
-    await play.until(in_step("first"))
     revision = play.revision("q4")
     await play.until_quiet()
 
@@ -137,17 +153,17 @@ async def test_a_release_that_fails_users_is_left_at_once_and_not_tried_again(pl
     assert "kubectl bitshift retry chat" in play.status["message"]
 
 
-async def test_home_is_one_route_change_before_anything_else_happens(played):
-    play = played()
+async def test_home_is_one_route_change_before_anything_else_happens():
+    play = await played_until("first")
     play.broken.add("q4")
-    await play.until(lambda play: play.status.get("phase") == "RollingBack")
+    await play.until(lambda play: play.status["phase"] == "RollingBack")
 
     assert play.backends_for("acme") == play.backends_for() == AT_HOME
     assert len(play.releases) == 1
 
 
-async def test_after_a_retry_the_release_is_judged_by_new_evidence(played):
-    play = played()
+async def test_after_a_retry_the_release_is_judged_by_new_evidence():
+    play = await played_until("first")
     play.broken.add("q4")
     await play.until_quiet()
     play.broken.clear()
@@ -158,10 +174,10 @@ async def test_after_a_retry_the_release_is_judged_by_new_evidence(played):
     assert play.status["currentRevision"] == play.revision("q4")
 
 
-async def test_a_spec_that_changed_while_users_went_home_is_not_refused_for_its_forerunner(played):
-    play = played()
+async def test_a_spec_that_changed_while_users_went_home_is_not_refused_for_its_forerunner():
+    play = await played_until("first")
     play.broken.add("q4")
-    await play.until(lambda play: play.status.get("phase") == "RollingBack")
+    await play.until(lambda play: play.status["phase"] == "RollingBack")
     play.edit(ladder=SPEC["ladder"][1:])
     await play.until_quiet()
 
@@ -170,18 +186,18 @@ async def test_a_spec_that_changed_while_users_went_home_is_not_refused_for_its_
     assert play.status["currentRevision"] == play.revision("q8")
 
 
-async def second_rollout(play):
-    """Promote q8, then put q4 before it, which fails users."""
-    play.broken.add("q4")
-    await play.until_quiet()
+async def second_rollout():
+    """Return a cluster in which q4 was put before the promoted q8, and failed users."""
+    play = await played_until("rest", ladder=SPEC["ladder"][1:])
     assert play.status["currentRevision"] == play.revision("q8")
+    play.broken.add("q4")
     play.edit(ladder=SPEC["ladder"])
-
-
-async def test_a_second_rollout_that_fails_brings_users_back_to_the_promoted_release(played):
-    play = played(ladder=SPEC["ladder"][1:])
-    await second_rollout(play)
     await play.until_quiet()
+    return play
+
+
+async def test_a_second_rollout_that_fails_brings_users_back_to_the_promoted_release():
+    play = await second_rollout()
 
     assert story(play)[-5:] == ["Starting", "Gating", "Shifting", "RollingBack", "Rejected"]
     assert refusals(play) == [(play.revision("q4"), "CandidateWorse")]
@@ -191,10 +207,8 @@ async def test_a_second_rollout_that_fails_brings_users_back_to_the_promoted_rel
     assert names.relay_name("chat") not in play.ending()["deployments"]
 
 
-async def test_a_retry_after_the_second_rollout_is_judged_by_new_evidence(played):
-    play = played(ladder=SPEC["ladder"][1:])
-    await second_rollout(play)
-    await play.until_quiet()
+async def test_a_retry_after_the_second_rollout_is_judged_by_new_evidence():
+    play = await second_rollout()
     play.broken.clear()
     play.say(names.RETRY, "2027-01-15T09:00:00Z")
     await play.until_quiet()
@@ -203,10 +217,8 @@ async def test_a_retry_after_the_second_rollout_is_judged_by_new_evidence(played
     assert play.releases == [play.revision("q4")]
 
 
-async def test_a_handover_after_a_refused_second_rollout_is_taken_all_the_same(played):
-    play = played(ladder=SPEC["ladder"][1:])
-    await second_rollout(play)
-    await play.until_quiet()
+async def test_a_handover_after_a_refused_second_rollout_is_taken_all_the_same():
+    play = await second_rollout()
     play.hand_over()
     await play.until_quiet()
 
@@ -214,9 +226,8 @@ async def test_a_handover_after_a_refused_second_rollout_is_taken_all_the_same(p
     assert refusals(play) == [(play.revision("q4"), "CandidateWorse")]
 
 
-async def test_once_the_users_own_route_names_the_new_service_the_overlay_goes_and_the_old_pods_with_it(played):
-    play = played(afterPromotion="ScaleToZero")
-    await play.until_quiet()
+async def test_once_the_users_own_route_names_the_new_service_the_overlay_goes_and_the_old_pods_with_it():
+    play = await played_until("rest", afterPromotion="ScaleToZero")
     assert play.ending()["deployments"]["chat"] == 2
     play.hand_over()
     await play.until_quiet()
@@ -227,9 +238,8 @@ async def test_once_the_users_own_route_names_the_new_service_the_overlay_goes_a
     assert play.ending()["deployments"]["chat"] == 0
 
 
-async def test_a_handover_taken_back_brings_the_overlay_back(played):
-    play = played()
-    await play.until_quiet()
+async def test_a_handover_taken_back_brings_the_overlay_back():
+    play = await played_until("rest")
     before = play.api.get(HTTP_ROUTE, "team", "chat")
     play.hand_over()
     await play.until_quiet()
@@ -240,7 +250,7 @@ async def test_a_handover_taken_back_brings_the_overlay_back(played):
     assert play.model["metadata"]["finalizers"] == [names.FINALIZER]
 
 
-async def test_old_pods_stay_while_any_route_leads_to_them(played):
+async def test_old_pods_stay_while_any_route_leads_to_them():
     play = played(afterPromotion="ScaleToZero")
     other = play.api.get(HTTP_ROUTE, "team", "chat")
     other["metadata"] = {"name": "batch", "namespace": "team"}
@@ -252,18 +262,16 @@ async def test_old_pods_stay_while_any_route_leads_to_them(played):
     assert play.ending()["deployments"]["chat"] == 2
 
 
-async def test_judging_only_moves_nobody_and_leaves_no_pods(played):
-    play = played(traffic={"mode": "None"})
-    await play.until_quiet()
+async def test_judging_only_moves_nobody_and_leaves_no_pods():
+    play = await played_until("rest", traffic={"mode": "None"})
 
     assert (play.status["phase"], play.status["reason"]) == ("Serving", "Judged")
     assert play.backends_for("acme") == USERS_OWN
     assert set(play.ending()["deployments"]) == {"chat"}
 
 
-async def test_who_turns_to_judging_only_in_the_middle_has_users_brought_home(played):
-    play = played()
-    await play.until(in_step("all"))
+async def test_who_turns_to_judging_only_in_the_middle_has_users_brought_home():
+    play = await played_until("all")
     play.edit(traffic=SPEC["traffic"] | {"mode": "None"})
     await play.until_quiet()
 
@@ -271,14 +279,8 @@ async def test_who_turns_to_judging_only_in_the_middle_has_users_brought_home(pl
     assert play.status["reason"] == "Judged" and refusals(play) == []
 
 
-async def test_the_first_release_of_all_gets_a_route_of_its_own(played):
-    play = played(
-        stable=None,
-        runtime="llamacpp",
-        parent={"artifact": "pvc://models/f16.gguf"},
-        traffic={"gateway": "public", "hostname": "llm.example.com"},
-    )
-    await play.until_quiet()
+async def test_the_first_release_of_all_gets_a_route_of_its_own():
+    play = await played_until("rest", **NOTHING_RUNS)
     assert play.status["currentRevision"] == play.revision("q4")
     assert play.backends_for("acme") == {"chat-release": 1}
     play.api.remove(HTTP_ROUTE, "team", "chat-route")
@@ -288,15 +290,8 @@ async def test_the_first_release_of_all_gets_a_route_of_its_own(played):
     assert set(play.ending()["deployments"]) == {play.revision("q4")}
 
 
-async def test_a_release_after_the_first_one_moves_users_of_the_route_that_we_made(played):
-    play = played(
-        stable=None,
-        runtime="llamacpp",
-        parent={"artifact": "pvc://models/f16.gguf"},
-        traffic={key: value for key, value in SPEC["traffic"].items() if key != "route"}
-        | {"gateway": "public", "hostname": "llm.example.com"},
-    )
-    await play.until_quiet()
+async def test_a_release_after_the_first_one_moves_users_of_the_route_that_we_made():
+    play = await played_until("rest", **NOTHING_RUNS)
     play.edit(ladder=SPEC["ladder"][1:])
     await play.until_quiet()
 
@@ -306,9 +301,8 @@ async def test_a_release_after_the_first_one_moves_users_of_the_route_that_we_ma
     assert play.overlay == []
 
 
-async def test_a_model_deleted_in_the_middle_goes_after_its_users_are_home(played):
-    play = played()
-    await play.until(in_step("all"))
+async def test_a_model_deleted_in_the_middle_goes_after_its_users_are_home():
+    play = await played_until("all")
     play.delete_model()
     assert play.model["metadata"]["deletionTimestamp"]
     await play.turn()
@@ -322,9 +316,8 @@ async def test_a_model_deleted_in_the_middle_goes_after_its_users_are_home(playe
     assert [each["metadata"]["name"] for each in play.api.all(SERVICE)] == ["chat"]
 
 
-async def test_a_suspended_rollout_stays_where_it_is_and_still_leaves_what_fails(played):
-    play = played()
-    await play.until(in_step("first"))
+async def test_a_suspended_rollout_stays_where_it_is_and_still_leaves_what_fails():
+    play = await played_until("first")
     play.edit(suspend=True)
     for _ in range(10):
         await play.turn()
@@ -340,9 +333,8 @@ async def test_a_suspended_rollout_stays_where_it_is_and_still_leaves_what_fails
     assert play.status["currentRevision"] == play.revision("q4")
 
 
-async def test_a_mistake_in_the_spec_moves_nobody_and_does_not_switch_safety_off(played):
-    play = played()
-    await play.until(in_step("all"))
+async def test_a_mistake_in_the_spec_moves_nobody_and_does_not_switch_safety_off():
+    play = await played_until("all")
     before = play.backends_for("acme")
     play.edit(runtime="llamacp")
     for _ in range(5):
@@ -357,9 +349,8 @@ async def test_a_mistake_in_the_spec_moves_nobody_and_does_not_switch_safety_off
     assert ports == {9100}
 
 
-async def test_reading_an_artifact_again_in_the_middle_moves_nobody(played):
-    play = played()
-    await play.until(in_step("first"))
+async def test_reading_an_artifact_again_in_the_middle_moves_nobody():
+    play = await played_until("first")
     play.pass_time(2_000)
     play.edit(traffic=SPEC["traffic"] | {"holdSeconds": 4})
     await play.until_quiet()
@@ -368,9 +359,8 @@ async def test_reading_an_artifact_again_in_the_middle_moves_nobody(played):
     assert play.status["currentRevision"] == play.revision("q4")
 
 
-async def test_a_candidate_that_loses_its_pods_loses_its_users(played):
-    play = played()
-    await play.until(in_step("all"))
+async def test_a_candidate_that_loses_its_pods_loses_its_users():
+    play = await played_until("all")
     play.api.remove(DEPLOYMENT, "team", play.revision("q4"))
     await play.turn()
     assert play.backends_for("acme") == AT_HOME
@@ -379,9 +369,8 @@ async def test_a_candidate_that_loses_its_pods_loses_its_users(played):
     assert [reason for _, reason in refusals(play)] == ["CandidateLost"]
 
 
-async def test_a_relay_that_is_gone_costs_users_nothing_but_one_turn(played):
-    play = played()
-    await play.until(in_step("all"))
+async def test_a_relay_that_is_gone_costs_users_nothing_but_one_turn():
+    play = await played_until("all")
     play.api.remove(DEPLOYMENT, "team", "chat-relay")
     await play.turn()
     assert play.backends_for("acme") == AT_HOME
@@ -391,9 +380,11 @@ async def test_a_relay_that_is_gone_costs_users_nothing_but_one_turn(played):
     assert play.status["currentRevision"] == play.revision("q4")
 
 
-async def test_a_release_whose_pods_answer_garbage_never_reaches_a_gate(played):
+async def test_a_release_whose_pods_answer_garbage_never_reaches_a_gate():
     play = played()
     play.mute.add("q4")
+    await play.until(lambda play: bool(play.releases))
+    play.pass_time(120)
     await play.until_quiet()
 
     assert (play.status["phase"], play.status["reason"]) == ("Rejected", "NoRungPassed")
@@ -401,16 +392,15 @@ async def test_a_release_whose_pods_answer_garbage_never_reaches_a_gate(played):
     assert play.releases == []
 
 
-async def test_a_promoted_deployment_that_somebody_deletes_comes_back(played):
-    play = played()
-    await play.until_quiet()
+async def test_a_promoted_deployment_that_somebody_deletes_comes_back():
+    play = await played_until("rest")
     play.api.remove(DEPLOYMENT, "team", play.revision("q4"))
     await play.until_quiet()
 
     assert len(play.pods_behind("chat-release")) == 2
 
 
-async def test_the_baseline_carries_none_of_the_users_labels(played):
+async def test_the_baseline_carries_none_of_the_users_labels():
     play = played()
     await play.until(lambda play: play.api.get(POD, "team", "chat-baseline-0") is not None)
 
