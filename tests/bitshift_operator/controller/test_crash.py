@@ -41,8 +41,17 @@ SCENES = {
 }
 
 
+BEGUN: dict[Scene, Play] = {}
+
+
 async def begun(scene: Scene) -> Play:
-    """Return the cluster at the moment at which the scene begins."""
+    """Return the cluster at the moment at which the scene begins; it is lived up to once."""
+    if scene not in BEGUN:
+        BEGUN[scene] = await before(scene)
+    return BEGUN[scene].fork()
+
+
+async def before(scene: Scene) -> Play:
     ladder = [rung for rung in SPEC["ladder"] if rung["name"] in scene.ladder]
     after = {"afterPromotion": "ScaleToZero"}
     play = Play.of(FakeApi(), endpoints=MANY_ENDPOINTS, ladder=ladder, traffic=TRAFFIC, **after)
