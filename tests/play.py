@@ -98,7 +98,11 @@ class Play:
     """What each relay pod counted, by its name and boot."""
     counted_until: int = START
     phases: list[str] = field(default_factory=list)
+    deaf: bool = False
+    """True lets the gateway do nothing of what routes say, as far as probes can tell."""
     lag_turns: int = 0
+    tenants: tuple[str, ...] = scenery.TENANTS
+    """Those that the relay says it knows."""
     world: World = field(init=False)
     _shown: list[dict[Kind, dict[tuple[str, str], Manifest]]] = field(default_factory=list)
     _answers: tuple[object, dict[object, dict[str, int]]] = (None, {})
@@ -398,6 +402,8 @@ class Play:
 
     async def probe(self, expectations: Any, endpoints: Any, **_: Any) -> ProbeResult:
         """Answer for the gateway what the routes in force would."""
+        if self.deaf:
+            return ProbeResult(False, 1, 0.0, "RouteNotInForce", "The gateway still does what it did before.")
         for expected in expectations:
             request = Request(scenery.HOST, expected.path, expected.method, dict(expected.headers))
             heard = {self.heard(service) for service in self.backends_of(request)}
@@ -460,7 +466,7 @@ class Play:
             closed_until={"first": until, "end": until},
             rows=tuple(row for row in rows if row.bucket > self.now - REPORTED_SECONDS),
             in_flight={"stable": 0, "candidate": 0},
-            tenants=scenery.TENANTS,
+            tenants=self.tenants,
         )
 
     def really_sent(self, pod_and_boot: str, until: int) -> Counter[str]:

@@ -40,7 +40,7 @@ def shift(seen: Observation) -> Plan:
         return _without_former_relay(seen)
     if not seen.relay.serving:
         ready = f"{seen.relay.ready} of {seen.relay.desired or 2} relay pods are ready."
-        return Plan("StartingRelay", ready, (StartRelay(revision),), wake_after=1)
+        return Plan("StartingRelay", ready, (StartRelay(revision), *counted(seen)), wake_after=1)
     if overlay is None:
         born = Route(revision, _assignment(seen, None), born=True, new_step=True)
         return Plan("RouteBorn", "The overlay route is made, with matches that nobody sends.", (born,), SOON_SECONDS)
@@ -84,7 +84,7 @@ def send_everybody_home(seen: Observation) -> Plan:
     assert overlay is not None
     why = seen.why_leave()
     if why is not None:
-        return Plan(*why, actions=(RouteHome(*why), Verify(), *counted(seen)), wake_after=SOON_SECONDS)
+        return Plan(*why, actions=(RouteHome(*why), *counted(seen), Verify()), wake_after=SOON_SECONDS)
     said = (overlay.reading.reason or "RollingBack", overlay.reading.message or "Traffic is going home.")
     if not overlay.reading.consistent:
         return Plan(*said, actions=(RouteHome(*said), Verify()), wake_after=SOON_SECONDS)
@@ -164,11 +164,12 @@ def _make_live(seen: Observation, overlay: Overlay, revision: str) -> Plan:
 def _held(seen: Observation, overlay: Overlay) -> Plan | None:
     """What must be in order before anything moves forward; None when it is."""
     if not overlay.reading.consistent:
-        again = Route(overlay.reading.revision, overlay.reading.assignment)
-        return Plan("RepairingRoute", "The overlay was half written and is completed.", (again, Verify()), SOON_SECONDS)
+        again = (Route(overlay.reading.revision, overlay.reading.assignment), Verify()) if overlay.accepted else ()
+        return Plan("CompletingRoutes", "Routes that differ from the others are completed, once the gateway took them.",
+                    (*counted(seen), *again), SOON_SECONDS)  # fmt: skip
     if not overlay.verified:
         return Plan("ConfirmingRoute", "The data plane is asked whether it does what the route says.",
-                    (Verify(), *counted(seen)), 1)  # fmt: skip
+                    (*counted(seen), Verify()), 1)  # fmt: skip
     pods = seen.candidate.pods if seen.candidate else None
     if pods and not pods.serving:
         asked = (AskPods(_revision(seen)),) if pods.ready > pods.answered else ()

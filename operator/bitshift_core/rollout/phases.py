@@ -81,7 +81,8 @@ def read_artifacts(seen: Observation) -> Plan:
     ]
     if seen.parent_reading:
         wanted.append(ReadFacts(seen.parent_uri))
-    return Plan("ReadingArtifacts", f"Reading the headers of {len(wanted)} artifacts.", tuple(wanted), wake_after=1)
+    message = f"Reading the headers of {len(wanted)} artifacts."
+    return Plan("ReadingArtifacts", message, (*wanted, *moving.counted(seen)), wake_after=1)
 
 
 def say_what_is_missing(seen: Observation) -> Plan:

@@ -37,7 +37,7 @@ class OverlayReading:
     """What a restarted operator must know of a rollout, read back from its routes alone."""
 
     state: State
-    """Of routes in several states the one that is safest to go on from: on the way home, then not yet live."""
+    """Of routes in several states the one that is safest to go on from: on the way home, then live."""
     consistent: bool
     """False when the operator died between two routes: apply the same state again before anything else."""
     assignment: Assignment
@@ -171,10 +171,13 @@ def read_assignment(leading: Manifest, roles: Mapping[str, tuple[str, ...]]) -> 
 
 
 def safest(states: set[str]) -> State:
-    """Return the state to go on from when routes are in several: nothing turns back on its way home."""
+    """Return the state to go on from when routes are in several: nothing turns back on its way home.
+
+    Where one route is live, users may be on the candidate, however many routes are only being born beside it.
+    """
     if len(states) == 1:
         return cast(State, states.pop())
-    return "home" if states & {"home", "neutral"} else "born"
+    return "home" if states & {"home", "neutral"} else "live"
 
 
 def exposure(route: Manifest) -> tuple[int, int]:

@@ -116,8 +116,10 @@ def test_after_death_between_two_routes_the_way_home_goes_on():
     assert (found.state, found.consistent, found.reason) == ("home", False, "WorseThanStable")
 
 
-def test_after_death_between_two_routes_a_birth_is_not_believed_to_be_live():
-    assert read_overlay([as_born(live(), NEVER)[0], *live()[1:]]).state == "born"
+def test_while_one_route_is_born_beside_live_ones_users_may_be_on_the_candidate_and_something_is_left_to_do():
+    found = read_overlay([as_born(live(), NEVER)[0], *live()[1:]])
+
+    assert (found.state, found.consistent, found.step) == ("live", False, "first")
 
 
 def test_after_death_between_two_steps_the_less_exposed_counts():

@@ -19,7 +19,7 @@ from bitshift_operator.cluster.kinds import (
 )
 from tests.fake_api import FakeApi
 from tests.play import CHAT, Play, acting_gateway
-from tests.scenery import SPEC
+from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC, TENANTS
 
 ONE_RUNG = SPEC["ladder"][:1]
 PROMOTED = {"chat-release": 100}
@@ -372,6 +372,46 @@ async def test_a_relay_that_is_gone_costs_users_nothing_but_one_turn():
 
     assert refusals(play) == []
     assert play.status["currentRevision"] == play.revision("q4")
+
+
+async def test_tenants_who_come_to_be_known_get_rules_of_their_own_and_nobody_goes_back_a_step():
+    play = await played_until("first", endpoints=MANY_ENDPOINTS)
+    assert len(play.overlay) == 1
+    play.tenants = (*TENANTS, *SILENT)
+    steps = []
+    while play.status["phase"] == "Shifting":
+        await play.turn()
+        steps.append(play.overlay[0]["metadata"]["annotations"]["bitshift.dev/step"])
+
+    assert [step for step, _ in groupby(steps)] == ["first", "all", "Everyone"]
+    assert len(play.overlay) == 2
+    assert all(any(tenant in answer for answer in play.answers) for tenant in SILENT)
+
+
+async def test_while_the_gateway_does_otherwise_nothing_goes_on_and_on_the_way_home_nothing_is_taken_away():
+    play = await played_until("first")
+    before = play.overlay[0]["spec"]
+    play.deaf = True
+    play.api.put({**play.overlay[0], "metadata": play.overlay[0]["metadata"] | {"annotations": unverified(play)}})
+    for _ in range(5):
+        await play.turn()
+    assert (play.overlay[0]["spec"], play.status["reason"]) == (before, "RouteNotConfirmed")
+
+    play.broken.add("q4")
+    for _ in range(10):
+        await play.turn()
+    assert play.status["phase"] == "RollingBack"
+    assert play.backends_for("acme") == AT_HOME
+    assert len(play.releases) == 1 and play.pods_behind("chat-relay-stable")
+
+    play.deaf = False
+    await play.until_quiet()
+    assert (play.status["phase"], play.overlay, play.releases) == ("Rejected", [], [])
+
+
+def unverified(play):
+    annotations = play.overlay[0]["metadata"]["annotations"]
+    return {key: value for key, value in annotations.items() if key != names.VERIFIED}
 
 
 async def test_a_release_whose_pods_answer_garbage_never_reaches_a_gate():
