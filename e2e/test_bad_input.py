@@ -103,7 +103,7 @@ def test_a_release_that_cannot_start_says_why_while_users_stay(
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (a_spec({"serving": {"contextTokens": "8k"}}), ("contextTokens", "integer")),
+        (a_spec({"serving": {"contextTokens": "8k"}}), ("contextTokens", "numeric")),
         (a_spec({"serving": {"contextTokens": 1}}), ("contextTokens", "64")),
         (a_spec(ladder=[]), ("ladder",)),
         (a_spec(ladder=[GOOD_RUNG, GOOD_RUNG]), ("ladder", "q8-0")),
