@@ -22,6 +22,8 @@ from .releases import Resolved
 from .stable import StableFacts
 
 GATES = ("compatibility", "quality", "load")
+BASELINE_PATIENCE = 4
+"""Times the candidate's deadline that the baseline may take: a parent is up to so many times larger."""
 SPEC_CHANGED = "SpecChanged"
 DELETED = "Deleted"
 RELAY_LOST = "RelayLost"
@@ -283,8 +285,11 @@ class Observation:
         return not self.candidate.pods.serving or (not self.candidate.passed and self.awaits_baseline())
 
     def awaits_baseline(self) -> bool:
-        """The replica to compare with is loading."""
-        return not self.baseline.serving and not self.baseline.unschedulable and not self.baseline.fatal
+        """The replica to compare with is loading; one that never comes up is not waited for without end."""
+        assert self.candidate is not None
+        baseline = self.baseline
+        late = baseline.exists and self.now - baseline.started_at > BASELINE_PATIENCE * self.candidate.start_seconds
+        return not (baseline.serving or baseline.unschedulable or baseline.fatal or late)
 
     def awaits_gates(self) -> bool:
         """Not every gate was passed yet; once users are on a release, live evidence judges it."""

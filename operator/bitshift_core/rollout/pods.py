@@ -24,7 +24,7 @@ def pods_of(deployment: Manifest | None, pods: Sequence[Manifest]) -> Pods:
         desired=int(deployment["spec"].get("replicas", 1)),
         ready=sum(is_ready(pod) for pod in alive),
         answered=sum(is_ready(pod) and has_answered(pod) for pod in alive),
-        started_at=max([epoch(deployment["metadata"].get("creationTimestamp")), *map(scheduled_at, alive)]),
+        started_at=max([epoch(deployment["metadata"].get("creationTimestamp")), *map(started_at, alive)]),
         stage=_slowest([stage_of(pod) for pod in alive]),
         failure=failures[0] if failures else None,
         fatal=any(restarts(pod) >= CRASHES_THAT_DECIDE for pod in alive),
@@ -66,6 +66,13 @@ def scheduled_at(pod: Manifest) -> float:
     """Return when the pod found its node; 0 while it has none."""
     found = _condition(pod, "PodScheduled")
     return epoch(found.get("lastTransitionTime")) if found.get("status") == "True" else 0.0
+
+
+def started_at(pod: Manifest) -> float:
+    """Return when the pod last began to start: when it found its node, or when a container of it last died."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    died = [(each.get("lastState", {}).get("terminated") or {}).get("finishedAt") for each in statuses]
+    return max([scheduled_at(pod), *map(epoch, died)])
 
 
 def unschedulable(pod: Manifest) -> str:

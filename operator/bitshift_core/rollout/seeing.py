@@ -147,6 +147,7 @@ def _stable(
     container = _engine_container(pod_spec)
     own = snapshot.services.get(spec.stable.service) if spec.stable else None
     own_port = stables.service_port(own, spec.stable.port) if own and spec.stable else port
+    answers = any(is_ready(pod) for pod in snapshot.users_pods if not pod["metadata"].get("deletionTimestamp"))
     requests = (container.get("resources") or {}).get("requests") or {}
     limits = (container.get("resources") or {}).get("limits") or {}
     return StableFacts(
@@ -156,7 +157,7 @@ def _stable(
         replicas=_replicas(snapshot.home_owner) or _replicas(snapshot.users_owner) or len(alive),
         owner=(kind, owner_name),
         autoscaled=any(_scales(each, kind, owner_name) for each in snapshot.autoscalers),
-        parent=(own["metadata"]["name"] if own else name, own_port),
+        parent=(own["metadata"]["name"], own_port) if own and answers else (name, port),
         pod_spec=pod_spec,
         pod_port=stables.target_port(own or service, own_port, container) if container else port,
         image=container.get("image", ""),
@@ -270,7 +271,7 @@ def _known_release(
             facts=facts,
             parent_facts=seen.get("parent_facts"),
             stable=stable,
-            baseline_runs=seen["baseline"].exists and not seen["baseline"].unschedulable,
+            baseline_runs=seen["baseline"].serving,
         ),
     )
 

@@ -29,7 +29,7 @@ class StableFacts:
     """Kind and name of what owns the pods: ('Deployment', 'chat')."""
     autoscaled: bool = False
     parent: tuple[str, int] = ("", 0)
-    """Service and port of the user's own pods; what follows is theirs too."""
+    """Service and port of the user's own pods while any is ready; what follows is theirs too."""
     pod_spec: Mapping[str, Any] = field(default_factory=dict)
     """As their owner's template has it; an idle baseline is started from it."""
     pod_port: int = 0

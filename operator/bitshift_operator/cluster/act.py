@@ -28,6 +28,9 @@ from .errors import AlreadyExists
 from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, SECRET, SERVICE
 from .routing import Router
 
+MOST_VERDICTS = 128
+"""Kept in one ConfigMap, which holds 1 MiB; of more, those that nobody asks for any longer go."""
+
 log = logging.getLogger(__name__)
 
 
@@ -229,8 +232,11 @@ class Turn:
         """Keep a verdict beyond the life of its Job."""
         name = names.verdicts_name(self.seen.name)
         await self.create_once(config_map.config_map(self.owner, name, {}))
-        data = {"data": {action.key: action.report.fit_into().to_json()}}
-        await self.kube.patch_merge(CONFIG_MAP, self.seen.namespace, name, data)
+        kept = (self.snapshot.config_maps.get(name) or {}).get("data") or {}
+        asked = {gate.key for release in self.seen.releases for gate in release.gates}
+        gone = [key for key in kept if key not in asked][: max(0, len(kept) - MOST_VERDICTS)]
+        data = dict.fromkeys(gone) | {action.key: action.report.fit_into().to_json()}
+        await self.kube.patch_merge(CONFIG_MAP, self.seen.namespace, name, {"data": data})
 
     async def start_relay(self, action: plan.StartRelay) -> None:
         """Run the relay and give each arm its Service."""

@@ -4,11 +4,18 @@ import pytest
 
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names
+from bitshift_core.rollout.pods import start_identity
 from bitshift_core.rollout.seeing import see
-from tests.bitshift_core.rollout.snapshots import SUITE, a_model, a_snapshot, promoted, read
+from tests.bitshift_core.rollout.snapshots import SUITE, a_model, a_pod, a_snapshot, promoted, read
 
 REPORT = GateReport(gate="quality", revision="r", verdict=Verdict.FAILED, message="31 of 64 answers were lost.")
 BASELINE = {"metadata": {"name": "chat-baseline"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}}}
+
+
+def an_idle_pod():
+    pod = a_pod("chat-baseline-0", a="b")
+    pod["metadata"]["annotations"] = {names.ANSWERED: start_identity(pod)}
+    return pod
 
 
 def gate(name, snapshot=None):
@@ -99,7 +106,7 @@ def test_a_job_without_an_end_is_running():
 
 @pytest.mark.parametrize("name", ["compatibility", "quality", "load"])
 def test_the_idle_baseline_is_asked_where_it_runs(name):
-    found = gate(name, a_snapshot(deployments={"chat-baseline": BASELINE})).config
+    found = gate(name, a_snapshot(deployments={"chat-baseline": BASELINE}, pods=[an_idle_pod()])).config
 
     assert found["parent"]["url"] == "http://chat-baseline.team.svc:80"
 
@@ -107,6 +114,18 @@ def test_the_idle_baseline_is_asked_where_it_runs(name):
 def test_without_a_baseline_stable_itself_is_asked_but_never_put_under_load():
     assert gate("quality").config["parent"]["url"] == "http://chat.team.svc:9100"
     assert gate("load").config["parent"] is None
+
+
+def test_a_baseline_that_does_not_come_up_is_not_asked():
+    found = gate("quality", a_snapshot(deployments={"chat-baseline": BASELINE})).config
+
+    assert found["parent"]["url"] == "http://chat.team.svc:9100"
+
+
+def test_once_the_users_own_pods_were_ended_the_promoted_ones_are_asked():
+    after = replace(promoted(a_snapshot()), users_pods=())
+
+    assert gate("quality", after).config["parent"]["url"] == "http://chat-release.team.svc:80"
 
 
 def test_after_a_promotion_answers_are_still_held_against_the_users_own_pods():

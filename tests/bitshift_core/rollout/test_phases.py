@@ -87,6 +87,15 @@ def test_a_ready_pod_is_asked_a_question_before_it_counts():
     assert kinds(decision) == ["AskPods"]
 
 
+def test_a_baseline_that_never_comes_up_is_not_waited_for_without_end():
+    release = a_release(0, pods=SERVING)
+    loading = an_observation(releases=(release,), baseline=replace(STARTING, started_at=NOW - 400))
+    stuck = an_observation(releases=(release,), baseline=replace(STARTING, started_at=NOW - 500))
+
+    assert decide(loading).phase == "Starting"
+    assert decide(stuck).phase == "Gating"
+
+
 def test_a_release_that_keeps_crashing_is_refused_and_never_blocks_the_next_rung():
     broken = replace(STARTING, failure=("CrashedAtStart", "Exit code 1."), fatal=True)
 

@@ -52,6 +52,12 @@ def test_the_start_is_counted_from_when_the_last_pod_found_its_node():
     assert pods_of(DEPLOYMENT, [a_pod()]).started_at == NOW + 5
 
 
+def test_a_container_that_died_late_starts_anew():
+    died = {"exitCode": 137, "finishedAt": timestamp(NOW + 3600)}
+
+    assert pods_of(DEPLOYMENT, [a_pod(a_container(restarts=1, last=died), ready=False)]).started_at == NOW + 3600
+
+
 def test_the_slowest_pod_says_what_all_wait_for():
     pulling = a_pod(a_container({"waiting": {"reason": "ContainerCreating"}}), ready=False)
 

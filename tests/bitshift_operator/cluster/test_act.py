@@ -110,6 +110,20 @@ async def test_verdicts_are_kept_beside_one_another(api, turn):
     assert set(api.get(CONFIG_MAP, "team", "chat-verdicts")["data"]) == {"quality-1", "load-1"}
 
 
+async def test_verdicts_that_nobody_asks_for_any_longer_make_room(api, turn):
+    await turn().act((plan.KeepVerdict("quality-0", REPORT),))
+    kept = api.get(CONFIG_MAP, "team", "chat-verdicts")
+    asked = turn().seen.releases[0].gates[1].key
+    kept["data"] = dict.fromkeys([asked, *(f"old-{number}" for number in range(200))], REPORT.to_json())
+    api.put(kept)
+    known = a_snapshot().config_maps | {"chat-verdicts": kept}
+    await turn(a_snapshot(config_maps=known)).act((plan.KeepVerdict("quality-1", REPORT),))
+    left = api.get(CONFIG_MAP, "team", "chat-verdicts")["data"]
+
+    assert len(left) <= 130
+    assert {asked, "quality-1"} <= left.keys()
+
+
 async def test_a_sensible_answer_is_noted_on_the_pod_that_gave_it(api, turn):
     revision = turn().seen.releases[0].revision
     pod = api.put(a_ready_pod("p", role="release", revision=revision))
