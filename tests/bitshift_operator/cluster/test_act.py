@@ -26,8 +26,8 @@ from bitshift_operator.settings import Settings
 from tests import scenery
 from tests.bitshift_core.rollout.snapshots import a_model, a_snapshot
 from tests.builders import NOW, an_overlay
+from tests.direct import Direct
 from tests.fake_api import FakeApi
-from tests.play import Direct
 
 REPORT = GateReport(gate="quality", revision="r", verdict=Verdict.FAILED, message="It failed.")
 

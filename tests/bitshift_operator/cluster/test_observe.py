@@ -22,9 +22,10 @@ from bitshift_operator.cluster.observe import Reader
 from bitshift_operator.settings import Settings
 from tests import scenery
 from tests.builders import NOW
+from tests.direct import Direct
 from tests.fake_api import FakeApi
 from tests.fake_store import Refused
-from tests.play import CACHED, CHAT, ENGINES, Direct
+from tests.play import CACHED, CHAT, ENGINES
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from bitshift_operator.settings import Settings
 from tests import scenery
 from tests.bitshift_core.rollout.snapshots import a_model, a_snapshot, promoted
 from tests.builders import NOW
+from tests.direct import Direct
 from tests.fake_api import FakeApi
-from tests.play import Direct
 
 FIRST = plan.Route("chat-q4-1", assignment(None, ("acme",)), born=True, new_step=True)
 LIVE = replace(FIRST, born=False)

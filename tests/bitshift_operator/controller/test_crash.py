@@ -13,8 +13,9 @@ from bitshift_core.rollout.pods import has_answered
 from bitshift_operator.cluster import routing
 from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, QUANTIZED_MODEL
 from tests.fake_api import FakeApi
-from tests.play import CHAT, Died, Play, acting_gateway, argument
+from tests.play import CHAT, Died, Play, acting_gateway
 from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC
+from tests.users import argument
 
 NEVER = "x-bitshift-never"
 TWO_ROUTES = {"tenants": {"first": ["acme"], "last": list(SILENT)}}

@@ -1,0 +1,121 @@
+"""What controllers and kubelets do in the cluster at play: pods, finished Jobs, accepted routes; at once and gladly.
+
+Here: objects made of objects, by what lies in the store alone. Not here: users' requests (`tests.users`).
+"""
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitshift_core.api.conditions import timestamp
+from bitshift_core.evidence.report import GateReport, Verdict
+from bitshift_core.rollout.pods import is_ready
+from bitshift_core.rollout.snapshot import Manifest
+from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, JOB, POD, SERVICE, Kind
+from tests import scenery
+from tests.fake_api import FakeApi
+
+START = 1_800_000_000
+
+
+@dataclass(kw_only=True)
+class Controllers:
+    """The store, the clock, and what Jobs are to find out."""
+
+    api: FakeApi
+    now: float = START
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    """What a gate says of a rung, by (gate, rung); passed when not here."""
+
+    def all(self, kind: Kind) -> list[Manifest]:
+        """All objects of a kind as they lie in the store: to be read only."""
+        return [item for _, item in sorted(self.api.objects[kind].items())]
+
+    def pods_behind(self, service: str) -> list[Manifest]:
+        """The ready pods that a Service leads to."""
+        found = self.api.objects[SERVICE].get(("team", service))
+        wanted = found["spec"]["selector"].items() if found else ()
+        pods = [pod for pod in self.all(POD) if wanted and wanted <= pod["metadata"].get("labels", {}).items()]
+        return [pod for pod in pods if is_ready(pod)]
+
+    def settle(self) -> None:
+        """Do what the cluster's controllers and kubelets would have done by now."""
+        for deployment in self.all(DEPLOYMENT):
+            self._run(deployment)
+        for job in self.all(JOB):
+            if not (job.get("status") or {}).get("conditions"):
+                self._finish(job)
+        for route in self.all(HTTP_ROUTE):
+            self._accept(route)
+
+    def _run(self, deployment: Manifest) -> None:
+        name, wanted = deployment["metadata"]["name"], deployment["spec"]["replicas"]
+        for number in range(wanted, wanted + 8):
+            if ("team", f"{name}-{number}") in self.api.objects[POD]:
+                self.api.remove(POD, "team", f"{name}-{number}")
+        for number in range(wanted):
+            if ("team", f"{name}-{number}") not in self.api.objects[POD]:
+                self.api.put(self._pod(deployment, f"{name}-{number}"))
+        ready = {"replicas": wanted, "readyReplicas": wanted}
+        if deployment.get("status") != ready:
+            self.api.put({**deployment, "status": ready})
+
+    def _pod(self, deployment: Manifest, name: str) -> dict[str, Any]:
+        template, number = deployment["spec"]["template"], zlib.crc32(name.encode())
+        metadata = {**template["metadata"], "ownerReferences": [{"uid": deployment["metadata"]["uid"]}]}
+        conditions = [
+            {"type": kind, "status": "True", "lastTransitionTime": timestamp(self.now)}
+            for kind in ("PodScheduled", "Ready")
+        ]
+        running = [
+            {"name": each["name"], "containerID": f"of-{name}", "restartCount": 0, "state": {"running": {}}}
+            for each in template["spec"]["containers"]
+        ]
+        address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
+        status = {"phase": "Running", "podIP": address, "conditions": conditions, "containerStatuses": running}
+        spec = {**template["spec"], "nodeName": "node-1"}
+        return POD.new("team", name) | {"metadata": metadata | {"name": name, "namespace": "team"}} | {
+            "spec": spec, "status": status,
+        }  # fmt: skip
+
+    def _finish(self, job: Manifest) -> None:
+        """End a Job as our runtime does: facts go into their ConfigMap, a verdict into the pod's last message."""
+        arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+        said = self._read(arguments) if arguments[0] == "facts" else self._judge(job)
+        ended = {"terminated": {"exitCode": 0, "message": said}}
+        name = job["metadata"]["name"]
+        pod = POD.new("team", f"{name}-pod")
+        labels = {**job["metadata"]["labels"], "job-name": name}
+        pod["metadata"] |= {"labels": labels, "ownerReferences": [{"uid": job["metadata"]["uid"]}]}
+        pod["status"] = {"phase": "Succeeded", "containerStatuses": [{"name": "job", "state": ended}]}
+        self.api.put(pod)
+        self.api.put({**job, "status": {"conditions": [{"type": "Complete", "status": "True"}]}})
+
+    def _read(self, arguments: list[str]) -> str:
+        uri, into = (arguments[arguments.index(flag) + 1] for flag in ("--uri", "--config-map"))
+        found = self.api.get(CONFIG_MAP, "team", into)
+        assert found is not None, "the ConfigMap that a Job may patch was not made before it"
+        facts = scenery.facts_of(uri).model_dump_json(by_alias=True)
+        self.api.put({**found, "data": {"facts.json": facts, "readAt": timestamp(self.now)}})
+        return json.dumps({"reason": "FactsRead", "message": f"{uri} was read."})
+
+    def _judge(self, job: Manifest) -> str:
+        config_map = self.api.get(CONFIG_MAP, "team", job["metadata"]["name"])
+        assert config_map is not None, "a gate's Job was made before what it is asked"
+        asked = json.loads(config_map["data"]["gate.json"])
+        rung = rung_of(asked["revision"])
+        verdict = self.verdicts.get((asked["gate"], rung), Verdict.PASSED)
+        message = f"{asked['gate']} says {verdict} of {rung}."
+        return GateReport(gate=asked["gate"], revision=asked["revision"], verdict=verdict, message=message).to_json()
+
+    def _accept(self, route: Manifest) -> None:
+        accepted = {"type": "Accepted", "status": "True", "observedGeneration": route["metadata"]["generation"]}
+        status = {"parents": [{"parentRef": each, "conditions": [accepted]} for each in route["spec"]["parentRefs"]]}
+        if route.get("status") != status:
+            self.api.put({**route, "status": status})
+
+
+def rung_of(revision: str) -> str:
+    """Return the rung that a release's name holds."""
+    return revision.removeprefix("chat-").rpartition("-")[0]
