@@ -10,10 +10,9 @@ from bitshift_core.evidence.live import LiveState
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout import names
 from bitshift_core.rollout.pods import has_answered
-from bitshift_operator.cluster import routing
 from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, QUANTIZED_MODEL
 from tests.fake_api import FakeApi
-from tests.play import CHAT, Died, Play, acting_gateway
+from tests.play import CHAT, Died, Play
 from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC
 from tests.users import argument
 
@@ -136,11 +135,6 @@ def watching(play: Play, then=lambda: None):
         then()
 
     return after
-
-
-@pytest.fixture(autouse=True)
-def every_gateway_is_asked_at_its_own_play(monkeypatch):
-    monkeypatch.setattr(routing, "probe", acting_gateway)
 
 
 @pytest.mark.parametrize("name", SCENES)
