@@ -106,6 +106,7 @@ class Play(Users):
             verdicts=dict(self.verdicts),
             broken=set(self.broken),
             mute=set(self.mute),
+            tenants=self.tenants,
             rows={pod: list(rows) for pod, rows in self.rows.items()},
             counted_until=self.counted_until,
             phases=list(self.phases),

@@ -17,9 +17,9 @@ from bitshift_core.traffic.backends import Backends, ServiceRef
 from bitshift_core.traffic.expectations import expectations
 from bitshift_core.traffic.gateways import GatewayEndpoint, gateway_endpoints
 from bitshift_core.traffic.handover import backends_naming, own_route
-from bitshift_core.traffic.overlay import MESSAGE, REASON, build_overlay
+from bitshift_core.traffic.overlay import MESSAGE, REASON, STATE, build_overlay
 from bitshift_core.traffic.refusals import RouteRefused
-from bitshift_core.traffic.states import MESSAGE_CHARACTERS, as_born, as_born_if_new, as_home, as_neutral
+from bitshift_core.traffic.states import MESSAGE_CHARACTERS, annotation, as_born, as_born_if_new, as_home, as_neutral
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION, Assignment, assignment
 
 from ..resources import Owner
@@ -87,6 +87,14 @@ class Router:
         built = self._built(action.assignment, action.revision, self._relayed(), annotations)
         known = {route["metadata"]["name"] for route in self.overlay}
         await self.apply(as_born(built, self._never) if action.born else as_born_if_new(built, known, self._never))
+        await self._without(known - {route["metadata"]["name"] for route in built})
+
+    async def _without(self, names_: set[str]) -> None:
+        """Delete routes that were being born when the operator died, and that nobody asks for any longer."""
+        for route in [each for each in self.overlay if each["metadata"]["name"] in names_]:
+            if annotation(route, STATE) == "born":
+                await self.kube.delete(HTTP_ROUTE, self.seen.namespace, route["metadata"]["name"])
+                self.overlay.remove(route)
 
     async def route_home(self, reason: str, message: str) -> None:
         """Send everybody back: to the user's own Service, or to the promoted release that they came from."""
