@@ -25,9 +25,7 @@ def test_a_bad_rung_is_refused_with_numbers_and_a_good_one_is_promoted_without_a
     seen = users.seen(scene.began, scene.ended)
     assert [each for each in seen if not each.ok] == []
     assert {each.tenant for each in seen if each.arm == "candidate"} >= {"acme", "wayne", ""}
-    assert {"Starting", "Gating", "Shifting", "Holding", "Serving"} <= {
-        each.phase for each in story.moments
-    }
+    assert {"Starting", "Gating", "Shifting", "Holding", "Serving"} <= {each.phase for each in story.moments}
     assert (
         get(cluster, "deployment", "chat", "-n", "demo")["metadata"]["generation"]
         == stable_before["metadata"]["generation"]

@@ -143,7 +143,7 @@ async def _sleep_until(due: float, stop: asyncio.Event) -> None:
 )
 @click.option("--per-second", default=1.5, show_default=True, type=click.FloatRange(0.1, 50))
 @click.option("--reply-tokens", default=8, show_default=True, type=click.IntRange(1, 512))
-@click.option("--long-tokens", default=620, show_default=True, help="Length of the long writers' prompts.")
+@click.option("--long-tokens", default=285, show_default=True, help="Length of the long writers' prompts.")
 @click.option("--seconds", default=3600.0, show_default=True, type=click.FloatRange(1, 7200), help="The bound.")
 @click.option("--seed", default=7, show_default=True)
 def main(

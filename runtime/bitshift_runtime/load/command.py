@@ -66,7 +66,14 @@ def _sides(config: GateConfig) -> list[tuple[Side, SideConfig]]:
 
 async def _target(sessions: AsyncExitStack, name: Side, side: SideConfig, config: GateConfig) -> Target:
     opened = await sessions.enter_async_context(session(side))
-    return Target(name, side, config.load.reply_tokens, config.request_seconds, opened)
+    return Target(
+        name,
+        side,
+        config.load.reply_tokens,
+        config.request_seconds,
+        opened,
+        context_tokens=config.context_tokens,
+    )
 
 
 def _ask_alike(targets: Sequence[Target]) -> None:

@@ -29,8 +29,19 @@ SENTENCE_COUNTS = (1, 2, 2, 4, 4, 8, 16)
 """Short prompts mostly, a few of some hundred tokens: the shape of a conversation's first turn."""
 
 
-def prompt(number: int, seed: int) -> str:
+TOKENS_PER_SENTENCE, TOKENS_AROUND = 18, 64
+"""Generous: what the sentences, and the task and chat template around them, take in any tokenizer for English."""
+
+
+def most_sentences(context_tokens: int | None, reply_tokens: int) -> int:
+    """Return how long a note may be: a load that a release never promised to hold would say nothing about its speed."""
+    if context_tokens is None:
+        return max(SENTENCE_COUNTS)
+    return max(1, (context_tokens - reply_tokens - TOKENS_AROUND) // TOKENS_PER_SENTENCE)
+
+
+def prompt(number: int, seed: int, sentences_at_most: int = max(SENTENCE_COUNTS)) -> str:
     """Return the prompt of a request; its number comes first, so that no prefix cache answers for the engine."""
     chance = random.Random(f"{seed}/{number}")
-    sentences = chance.choices(SENTENCES, k=chance.choice(SENTENCE_COUNTS))
+    sentences = chance.choices(SENTENCES, k=min(chance.choice(SENTENCE_COUNTS), sentences_at_most))
     return f"Note {chance.randrange(10**6)}-{number}. {chance.choice(TASKS)}\n\n{' '.join(sentences)}"

@@ -16,7 +16,7 @@ from bitshift_core.evidence.load import Side
 from bitshift_runtime.evaluate.config import SideConfig
 from bitshift_runtime.evaluate.endpoint import CONNECT_SECONDS, authorization
 
-from .prompts import prompt
+from .prompts import most_sentences, prompt
 from .schedule import Block
 
 LEAD_SECONDS = 0.05
@@ -49,12 +49,19 @@ class Target:
     session: aiohttp.ClientSession
     extra: dict[str, Any] = field(default_factory=lambda: {"ignore_eos": True})
     """Replies of the same length on both sides; dropped where an engine refuses it."""
+    context_tokens: int | None = None
+    """What the candidate promised to hold: neither side is sent more."""
 
     def body(self, number: int, seed: int) -> dict[str, Any]:
         """Return a request: greedy, streamed, with the server's own token count at its end."""
         return {
             "model": self.side.model,
-            "messages": [{"role": "user", "content": prompt(number, seed)}],
+            "messages": [
+                {
+                    "role": "user",
+                    "content": prompt(number, seed, most_sentences(self.context_tokens, self.reply_tokens)),
+                }
+            ],
             "max_tokens": self.reply_tokens,
             "temperature": 0,
             "stream": True,
