@@ -6,8 +6,8 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
 HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
-# A word like TESTS=e2e/test_rollback.py narrows `make e2e` down.
-TESTS ?= e2e
+# A word like TESTS=e2e/test_rollback.py narrows `make e2e` down; `make test-all` runs all of e2e/.
+TESTS ?= e2e/test_bad_input.py e2e/test_rollout.py e2e/test_rollback.py
 
 .PHONY: help
 help: ## Show this list
@@ -25,7 +25,9 @@ demo-down: venv ## End the demo and the cluster that it started
 test: check e2e ## Everything that a change must pass: `check`, then `e2e`
 
 .PHONY: test-all
-test-all: test bench-all ## `test`, then every benchmark
+test-all: check ## `check`, all of e2e/, then every benchmark
+	$(MAKE) e2e TESTS=e2e
+	$(MAKE) bench-all
 
 .PHONY: check
 check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests, the chart

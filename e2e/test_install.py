@@ -19,8 +19,11 @@ def serving_pods(cluster: Cluster) -> dict[str, int]:
     return {
         pod["metadata"]["uid"]: sum(each["restartCount"] for each in pod["status"]["containerStatuses"])
         for pod in pods
-        if pod["metadata"]["labels"].get("bitshift.dev/role") == "release"
-        or pod["metadata"]["labels"].get("app") == "chat"
+        if "deletionTimestamp" not in pod["metadata"]
+        and (
+            pod["metadata"]["labels"].get("bitshift.dev/role") == "release"
+            or pod["metadata"]["labels"].get("app") == "chat"
+        )
     }
 
 
