@@ -97,7 +97,8 @@ async def measure(kube: Kube, objects: int) -> tuple[float, list[float], list[fl
                 ours.append(took)
             else:
                 unknown = took
-            await kube.delete(QUANTIZED_MODEL, NAMESPACE, name)
+            if number:  # the first one stays: the facts that all share belong to it
+                await kube.delete(QUANTIZED_MODEL, NAMESPACE, name)
             bare.append(
                 await seconds_until_pod(
                     pods,
