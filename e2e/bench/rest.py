@@ -1,6 +1,7 @@
 """The operator at rest: ten settled objects, its memory, and every write to the API that it makes meanwhile."""
 
 import time
+from pathlib import Path
 
 import click
 import httpx
@@ -46,7 +47,7 @@ def writes(found: dict[str, float]) -> float:
 
 def rss_mib(cluster: Cluster) -> float:
     """Return the operator's resident memory as the kernel counts it."""
-    for process in __import__("pathlib").Path("/proc").glob("[0-9]*/cmdline"):
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if b"bitshift_operator" in process.read_bytes() and b"/opt/bitshift" in process.read_bytes():
                 pages = int((process.parent / "statm").read_text().split()[1])

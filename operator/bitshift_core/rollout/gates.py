@@ -11,6 +11,7 @@ from ..api.v1alpha1 import QuantizedModelSpec
 from ..artifact.facts import ArtifactFacts
 from ..evidence.report import GateReport
 from . import names
+from .jobs import last_words, why_failed
 from .observation import GATES, Gate
 from .releases import Resolved
 from .snapshot import Snapshot
@@ -104,30 +105,15 @@ def _from_job(snapshot: Snapshot, job_name: str, gate: str, revision: str) -> Ga
     job = snapshot.jobs.get(job_name)
     if job is None:
         return None
-    for pod in snapshot.pods:
-        if (pod["metadata"].get("labels") or {}).get("job-name") == job_name and (text := termination_message(pod)):
-            try:
-                return GateReport.model_validate_json(text)
-            except ValueError:
-                continue
-    if any(each.get("type") == "Failed" and each.get("status") == "True" for each in _conditions(job)):
-        why = next((each.get("message", "") for each in _conditions(job) if each.get("type") == "Failed"), "")
+    for text in last_words(snapshot, job_name):
+        try:
+            return GateReport.model_validate_json(text)
+        except ValueError:
+            continue
+    if (why := why_failed(job)) is not None:
         message = f"The Job '{job_name}' ended without a verdict: {why} See its pod's log, then say retry."
         return GateReport(gate=gate, revision=revision, verdict="Inconclusive", message=message)
     return None
-
-
-def termination_message(pod: Mapping[str, Any]) -> str:
-    """Return what a finished pod's container left as its last word."""
-    for status in pod.get("status", {}).get("containerStatuses") or []:
-        ended = status.get("state", {}).get("terminated") or {}
-        if ended.get("message"):
-            return str(ended["message"])
-    return ""
-
-
-def _conditions(job: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list(job.get("status", {}).get("conditions") or [])
 
 
 def _digest(facts: ArtifactFacts | None) -> str:

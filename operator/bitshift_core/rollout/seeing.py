@@ -16,7 +16,8 @@ from ..fit.plan import plan_release
 from . import engine, names
 from . import stable as stables
 from .errors import SpecRefusedError, UserError
-from .gates import gates_of, termination_message
+from .gates import gates_of
+from .jobs import last_words, why_failed
 from .moves import see_traffic
 from .observation import Observation, Problem, Release
 from .pods import is_ready, pods_named
@@ -294,12 +295,10 @@ def _facts_failure(snapshot: Snapshot, uri: str, digest: str | None) -> Problem 
     job = snapshot.jobs.get(job_name)
     if job is None:
         return None
-    for pod in snapshot.pods:
-        if (pod["metadata"].get("labels") or {}).get("job-name") == job_name and (text := termination_message(pod)):
-            return _said_failure(text)
-    failed = [each for each in job.get("status", {}).get("conditions") or [] if each.get("type") == "Failed"]
-    if failed and failed[0].get("status") == "True":
-        return ("ArtifactNotReadable", f"the Job '{job_name}' that reads it broke: {failed[0].get('message', '')}")
+    for text in last_words(snapshot, job_name):
+        return _said_failure(text)
+    if (why := why_failed(job)) is not None:
+        return ("ArtifactNotReadable", f"the Job '{job_name}' that reads it broke: {why}")
     return None
 
 
