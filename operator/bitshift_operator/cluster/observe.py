@@ -72,11 +72,15 @@ class Reader:
         mine = [pod for pod in self.caches.pods.by_owner(key) if is_ours(pod)]
         read = Snapshot(now=now, model=model, engines=self.engines, pods=mine)
         read = replace(read, **self._cached(key, spec))
-        read = replace(read, **await self._catalogue(key.namespace, spec))
-        read = replace(read, **await self._home(read, spec))
-        read = replace(read, **await self._kept(key, spec, read))
-        read = replace(read, **await self._routes(key, spec))
-        read = replace(read, **await self._relays(mine))
+        parts = await asyncio.gather(
+            self._catalogue(key.namespace, spec),
+            self._home(read, spec),
+            self._routes(key, spec),
+            self._relays(mine),
+        )
+        for part in parts:
+            read = replace(read, **part)
+        read = replace(read, **await self._kept(key, spec, read))  # whose facts: catalogue and home tell
         return replace(read, **self._nodes(read))
 
     def _cached(self, key: Key, spec: QuantizedModelSpec) -> dict[str, Any]:
@@ -90,23 +94,24 @@ class Reader:
         }
 
     async def _catalogue(self, namespace: str, spec: QuantizedModelSpec) -> dict[str, Any]:
+        (listed, _), found = await asyncio.gather(self.kube.list(RUNTIME_PROFILE), self._suites(namespace, spec))
         profiles: dict[str, RuntimeProfileSpec] = {}
         bad: dict[str, str] = {}
-        for manifest in (await self.kube.list(RUNTIME_PROFILE))[0]:
+        for manifest in listed:
             name = manifest["metadata"]["name"]
             try:
                 profiles[name] = RuntimeProfileSpec.model_validate(manifest["spec"])
             except ValidationError as error:
                 bad[name] = f"RuntimeProfile '{name}' cannot be used: {error.errors()[0]['msg']}."
-        named = [reference.name for reference in spec.gates.quality.suites]
-        if named:
-            found = [await self._suite(namespace, name) for name in named]
-        else:
-            found = list((await self.kube.list(EVAL_SUITE, self.settings.namespace, label_selector=BUILT_IN))[0])
-        suites = {
-            each["metadata"]["name"]: EvalSuiteSpec.model_validate(each["spec"]) for each in found if each is not None
-        }
+        suites = {each["metadata"]["name"]: EvalSuiteSpec.model_validate(each["spec"]) for each in found}
         return {"profiles": profiles, "bad_profiles": bad, "suites": suites}
+
+    async def _suites(self, namespace: str, spec: QuantizedModelSpec) -> list[Manifest]:
+        named = [reference.name for reference in spec.gates.quality.suites]
+        if not named:
+            return (await self.kube.list(EVAL_SUITE, self.settings.namespace, label_selector=BUILT_IN))[0]
+        found = await asyncio.gather(*(self._suite(namespace, name) for name in named))
+        return [each for each in found if each is not None]
 
     async def _suite(self, namespace: str, name: str) -> Manifest | None:
         """Return a suite of the model's own namespace, else the built-in one of that name."""
@@ -115,14 +120,18 @@ class Reader:
         )
 
     async def _home(self, read: Snapshot, spec: QuantizedModelSpec) -> dict[str, Any]:
-        """Return the pods that users come from, and what makes them."""
+        """Return the pods that users come from, what makes and scales them, and the claims beside them."""
         promoted = read.services.get(names.release_service(read.name))
         own = read.services.get(spec.stable.service) if spec.stable else None
-        users_pods, users_owner = await self._behind(read.namespace, own)
-        pods, owner = await self._behind(read.namespace, promoted) if promoted else (users_pods, users_owner)
-        scalers, _ = await self.kube.list(HORIZONTAL_POD_AUTOSCALER, read.namespace)
+        (users_pods, users_owner), behind_promoted, (scalers, _), (claims, _) = await asyncio.gather(
+            self._behind(read.namespace, own),
+            self._behind(read.namespace, promoted),
+            self.kube.list(HORIZONTAL_POD_AUTOSCALER, read.namespace),
+            self.kube.list(PERSISTENT_VOLUME_CLAIM, read.namespace),
+        )
+        pods, owner = behind_promoted if promoted else (users_pods, users_owner)
         told = {"home_pods": pods, "home_owner": owner, "users_pods": users_pods, "users_owner": users_owner}
-        return told | {"autoscalers": scalers}
+        return told | {"autoscalers": scalers, "claims": frozenset(each["metadata"]["name"] for each in claims)}
 
     async def _behind(
         self, namespace: str, service: Mapping[str, Any] | None
@@ -144,17 +153,16 @@ class Reader:
         facts.add(names.facts_name(parent_uri(read, spec), None))
         wanted = sorted(facts | {names.verdicts_name(key.name), names.evidence_name(key.name)})
         found = await asyncio.gather(*(self.kube.get(CONFIG_MAP, key.namespace, name) for name in wanted))
-        claims, _ = await self.kube.list(PERSISTENT_VOLUME_CLAIM, key.namespace)
-        return {
-            "config_maps": {each["metadata"]["name"]: each for each in found if each},
-            "claims": frozenset(each["metadata"]["name"] for each in claims),
-        }
+        return {"config_maps": {each["metadata"]["name"]: each for each in found if each}}
 
     async def _routes(self, key: Key, spec: QuantizedModelSpec) -> dict[str, Any]:
         own = self.caches.routes.get(key.namespace, f"{key.name}-route")
         selector = ",".join(f"{label}={value}" for label, value in overlay_labels(key.name).items())
-        overlay, _ = await self.kube.list(HTTP_ROUTE, key.namespace, label_selector=selector)
-        user = await self.kube.get(HTTP_ROUTE, key.namespace, spec.traffic.route) if spec.traffic.route else None
+        (overlay, _), user, policies = await asyncio.gather(
+            self.kube.list(HTTP_ROUTE, key.namespace, label_selector=selector),
+            self._user_route(key, spec),
+            self._policies(key.namespace) if spec.traffic.route else _none(),
+        )
         overlay = [
             each for each in overlay if each["metadata"]["name"].startswith(f"{names.overlay_prefix(key.name)}-")
         ]
@@ -165,11 +173,13 @@ class Reader:
             if not (each["metadata"]["namespace"] == key.namespace and each["metadata"]["name"] in ours)
             and each["metadata"].get("uid") != (user or own or {"metadata": {}})["metadata"].get("uid")
         ]
-        policies = await self._policies(key.namespace) if user else []
         ordered = sorted(overlay, key=lambda each: int(each["metadata"]["name"].rpartition("-")[2]))
         return {
             "user_route": user, "own_route": own, "overlay": ordered, "other_routes": others, "policies": policies,
         }  # fmt: skip
+
+    async def _user_route(self, key: Key, spec: QuantizedModelSpec) -> Manifest | None:
+        return await self.kube.get(HTTP_ROUTE, key.namespace, spec.traffic.route) if spec.traffic.route else None
 
     async def _policies(self, namespace: str) -> list[Manifest]:
         """Return every policy object of the namespace; kinds say by a label of their CRD that they are policies."""
@@ -210,6 +220,10 @@ class Reader:
             name: _nodes_from(nodes, [pod for pod in pods if not _of_revision(pod, name)]) for name in read.deployments
         }
         return {"nodes": plain, "nodes_without_ours": own}
+
+
+async def _none() -> list[Manifest]:
+    return []
 
 
 def _nodes_from(nodes: Sequence[Manifest], pods: Sequence[Manifest]) -> list[Node]:
