@@ -15,7 +15,7 @@ from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.kinds import DEPLOYMENT, POD, QUANTIZED_MODEL
 from e2e.demo import scenes
 from e2e.demo.target import OwnCluster
-from e2e.models import models_volume
+from e2e.models import provide_models
 
 NAMESPACE = "bench"
 GOAL_P50_SECONDS, GOAL_P99_SECONDS = 1.0, 3.0
@@ -64,7 +64,7 @@ def a_model(name: str, sequences: int) -> dict[str, Any]:
             "parent": {"artifact": ARTIFACT},
             "serving": {"image": "bitshift.local/llama-cpp:1", "contextTokens": 128, "concurrentSequences": sequences},
             "ladder": [{"name": "q2-k", "artifact": ARTIFACT}],
-            "traffic": {"mode": "None"},
+            "traffic": {"mode": "None", "drainSeconds": 1},
         },
     )
 
@@ -126,7 +126,8 @@ def main(objects: int) -> None:
     cluster = OwnCluster()
     cluster.up()
     scenes.install(cluster, scenes.Console())
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, *models_volume(NAMESPACE))
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    provide_models(cluster, NAMESPACE)
 
     async def run() -> tuple[float, list[float], list[float]]:
         async with await Kube.connect(str(cluster.kubeconfig)) as kube:
@@ -135,7 +136,7 @@ def main(objects: int) -> None:
     try:
         unknown, ours, bare = asyncio.run(run())
     finally:
-        cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
     p50, p99 = statistics.median(ours), quantile(ours, 0.99)
     print(f"apply → pod, facts unknown: {unknown:.2f} s")
     print(

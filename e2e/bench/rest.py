@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 import httpx
-import yaml
 
 from e2e.cluster import Cluster
 from e2e.demo import scenes
 from e2e.demo.target import OwnCluster
-from e2e.models import models_volume
+from e2e.models import provide_models
 from e2e.steps import Model
 
 NAMESPACE = "rest"
@@ -66,7 +65,8 @@ def main(objects: int, seconds: int) -> None:
     cluster.up()
     scenes.install(cluster, scenes.Console())
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    cluster.apply(yaml.safe_dump(namespace), *models_volume(NAMESPACE))
+    cluster.apply(namespace)
+    provide_models(cluster, NAMESPACE)
     models = [Model(cluster, f"m-{number}", NAMESPACE).given(settled_spec()) for number in range(objects)]
     for model in models:
         model.comes_to(lambda status: status.get("phase") == "Blocked", seconds=120, called="Blocked")
@@ -79,7 +79,7 @@ def main(objects: int, seconds: int) -> None:
         )
     print(f"at rest, {objects} settled objects, {seconds} s: {rss_mib(cluster):.1f} MiB RSS (goal {GOAL_MIB}), "
           f"{writes(metrics(cluster)) - before:.0f} API writes besides the Lease (goal 0)")  # fmt: skip
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=120s")
 
 
 if __name__ == "__main__":

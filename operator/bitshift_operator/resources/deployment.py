@@ -38,6 +38,8 @@ def release(
         "securityContext": dict(RESTRICTED_POD),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,  # a Service called like the engine would overwrite its variables
+        # As process 1 an engine that still loads ignores SIGTERM and holds its GPU until the grace period is over.
+        "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": profile.pre_stop_seconds + drain_seconds + 5,
         "containers": [_engine(sealed, resolved, profile, mounts, start_seconds)],
         "volumes": [*volumes, model_volume(sealed.artifact, claim[0] if claim else None)],

@@ -61,6 +61,10 @@ def test_a_pod_that_ends_has_time_for_its_streams():
     assert "lifecycle" not in container_of(a_release(profile=PROFILE.model_copy(update={"pre_stop_seconds": 0})))
 
 
+def test_an_engine_that_still_loads_can_be_ended_because_it_is_not_process_one():
+    assert pod_of(a_release())["shareProcessNamespace"] is True
+
+
 def test_a_start_is_given_as_long_as_it_is_believed_alive():
     probe = container_of(a_release())["startupProbe"]
 
