@@ -57,6 +57,7 @@ class Users:
     long_tokens: int
     out: Path
     seed: int
+    json_percent: int = 0
 
     async def run(self, seconds: float, stop: asyncio.Event) -> None:
         """Send requests at a steady pace until told to stop; those on their way are waited for."""
@@ -125,7 +126,7 @@ class Users:
             "temperature": 0,
             "seed": number,
             "stream": streamed,
-        }
+        } | ({"response_format": {"type": "json_object"}} if number % 100 < self.json_percent else {})
 
 
 async def _sleep_until(due: float, stop: asyncio.Event) -> None:
@@ -146,8 +147,17 @@ async def _sleep_until(due: float, stop: asyncio.Event) -> None:
 @click.option("--long-tokens", default=285, show_default=True, help="Length of the long writers' prompts.")
 @click.option("--seconds", default=3600.0, show_default=True, type=click.FloatRange(1, 7200), help="The bound.")
 @click.option("--seed", default=7, show_default=True)
+@click.option("--json-percent", default=0, show_default=True, type=click.IntRange(0, 100), help="Who asks for JSON.")
 def main(
-    url: str, host: str, out: Path, per_second: float, reply_tokens: int, long_tokens: int, seconds: float, seed: int
+    url: str,
+    host: str,
+    out: Path,
+    per_second: float,
+    reply_tokens: int,
+    long_tokens: int,
+    seconds: float,
+    seed: int,
+    json_percent: int,
 ) -> None:
     """Send requests of twelve tenants and some anonymous ones until SIGTERM."""
 
@@ -155,7 +165,7 @@ def main(
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Users(url, host, per_second, reply_tokens, long_tokens, out, seed).run(seconds, stop)
+        await Users(url, host, per_second, reply_tokens, long_tokens, out, seed, json_percent).run(seconds, stop)
 
     asyncio.run(run())
 

@@ -39,9 +39,8 @@ def metrics(cluster: Cluster) -> dict[str, float]:
 def writes(found: dict[str, float]) -> float:
     """Return the writes that are not the Lease's."""
     calls = {name: value for name, value in found.items() if name.startswith("bitshift_api_calls_total")}
-    mine = [value for name, value in calls.items() if any(f'verb="{verb}"' in name for verb in WRITES)]
-    lease = [value for name, value in calls.items() if 'kind="Lease"' in name or 'kind="leases"' in name]
-    return sum(mine) - sum(lease)
+    mine = [name for name in calls if any(f'verb="{verb}"' in name for verb in WRITES) and 'kind="leases"' not in name]
+    return sum(calls[name] for name in mine)
 
 
 def rss_mib(cluster: Cluster) -> float:

@@ -109,9 +109,10 @@ class Project:
         return all((REPOSITORY / source).exists() for source in (*self.sources, self.dockerfile))
 
 
-PROJECT_IMAGES = (
+PROJECT_IMAGES = (  # the operator's, the runtime's, then what tests need
     Project("bitshift.local/bitshift-operator:dev", "operator/Dockerfile"),
     Project("bitshift.local/bitshift-runtime:dev", "runtime/Dockerfile"),
+    Project("bitshift.local/faulty-engine:1", "e2e/faults/Dockerfile", ("e2e/faults",)),
 )
 
 

@@ -50,14 +50,16 @@ def install(target: Target, console: Console, *more: str) -> None:
     console.print("  Helm release 'bitshift' is installed in namespace bitshift-system.")
 
 
-def before(target: Target, console: Console, work: Path, *, per_second: float = 1.6) -> Users:
+def before(
+    target: Target, console: Console, work: Path, *, per_second: float = 1.6, more: tuple[str, ...] = ()
+) -> Users:
     """Serve the model as anybody would, and let users talk from now until the end."""
     apply(target, yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
     forget(target)
     target.provide_models(NAMESPACE)
     apply(target, target.localised((MANIFESTS / "before.yaml").read_text()))
     target.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/chat", "--timeout=180s")
-    users = Users.start(target.gateway_url, HOST, work / "requests.jsonl", per_second=per_second)
+    users = Users.start(target.gateway_url, HOST, work / "requests.jsonl", per_second=per_second, more=more)
     wait_for(lambda: sum(each.ok for each in users.seen()) >= 10, 90, "ten answered requests", users)
     failed = [each for each in users.seen() if not each.ok]
     console.print(

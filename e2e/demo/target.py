@@ -116,7 +116,7 @@ def get(target: Target, *args: str) -> Any:
 class OwnCluster(Cluster):
     """The cluster of this machine."""
 
-    project_images = tuple(image.image for image in PROJECT_IMAGES)
+    project_images = tuple(image.image for image in PROJECT_IMAGES[:2])
 
     def provide_models(self, namespace: str) -> None:
         """Give the namespace a claim on the folder of models."""

@@ -18,12 +18,21 @@ class Users:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, url: str, host: str, out: Path, *, per_second: float = 1.6, reply_tokens: int = 8) -> "Users":
-        """Let users talk; what they saw is written as it happens."""
+    def start(
+        cls,
+        url: str,
+        host: str,
+        out: Path,
+        *,
+        per_second: float = 1.6,
+        reply_tokens: int = 8,
+        more: tuple[str, ...] = (),
+    ) -> "Users":
+        """Let users talk; what they saw is written as it happens. `more` are further options of `e2e.traffic`."""
         out.parent.mkdir(parents=True, exist_ok=True)
         out.unlink(missing_ok=True)
         command = [sys.executable, "-m", "e2e.traffic", "--url", url, "--host", host, "--out", str(out)]
-        command += ["--per-second", str(per_second), "--reply-tokens", str(reply_tokens)]
+        command += ["--per-second", str(per_second), "--reply-tokens", str(reply_tokens), *more]
         return cls(out, subprocess.Popen(command))
 
     def stop(self) -> None:

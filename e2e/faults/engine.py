@@ -1,0 +1,118 @@
+"""An engine that passes every gate and fails its users in one way: the real one answers behind it.
+
+Standard library only: it runs in a bare Python image. Requests with a tenant header are users', all others are gates'.
+"""
+
+import argparse
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+TENANT_HEADER = "x-tenant-id"
+PIECES = {
+    "empty": ("",),
+    "repeating": ("round and round and ",) * 40,
+    "broken_json": ('{"answer": ',),
+    "aborted": ("This sentence will never",),
+}
+"""What the answer consists of, by fault."""
+WHOLE = ("error4xx", "error5xx", "no_first_token")
+LATE = {"ttft": 3.0, "itl": 0.6}
+"""Seconds before the first piece, and between pieces."""
+ARGUMENTS: dict[str, str] = {}
+
+
+class Engine(BaseHTTPRequestHandler):
+    """One connection for each request, closed at its end."""
+
+    def do_GET(self) -> None:
+        """Be healthy."""
+        self._answer(200, "application/json", iter((b'{"status": "ok"}',)))
+
+    def do_POST(self) -> None:
+        """Answer as the real engine does, but for the fault."""
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        fault = ARGUMENTS["fault"] if self.headers.get(TENANT_HEADER) else ""
+        if fault == "no_first_token":
+            time.sleep(0.2)
+            self.close_connection = True
+        elif fault in WHOLE:
+            self._answer(int(fault[-3]) * 100, "application/json", iter((b'{"error": {"message": "refused"}}',)))
+        elif fault in ("", *LATE):
+            self._forward(body, fault)
+        else:
+            self._made_up(fault, json.loads(body))
+
+    def _forward(self, body: bytes, fault: str) -> None:
+        upstream = http.client.HTTPConnection(urlsplit(ARGUMENTS["upstream"]).netloc, timeout=120)
+        time.sleep(LATE["ttft"] if fault == "ttft" else 0)
+        upstream.request("POST", self.path, body, {"content-type": "application/json"})
+        answer = upstream.getresponse()
+        pause = LATE["itl"] if fault == "itl" else 0.0
+        self._answer(answer.status, answer.getheader("content-type", ""), _lines(answer, pause))
+        upstream.close()
+
+    def _made_up(self, fault: str, asked: dict[str, Any]) -> None:
+        pieces = PIECES.get(fault, ("",))
+        tools = [{"index": 0, "id": "1", "type": "function", "function": {"name": "look", "arguments": '{"at": '}}]
+        extra = {"tool_calls": tools} if fault == "broken_tool" else {}
+        if not asked.get("stream"):
+            message = {"role": "assistant", "content": "".join(pieces)} | extra
+            whole = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+            promised = len(whole) + (100 if fault == "aborted" else 0)
+            self._answer(200, "application/json", iter((whole,)), promised)
+            return
+        self._answer(200, "text/event-stream", _events(pieces, extra, breaks_off=fault == "aborted"))
+
+    def _answer(self, status: int, kind: str, parts: Iterator[bytes], length: int | None = None) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("connection", "close")
+        if length is not None:
+            self.send_header("content-length", str(length))
+        self.end_headers()
+        for part in parts:
+            self.wfile.write(part)
+            self.wfile.flush()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: users' requests are nobody's to read."""
+
+
+def _lines(answer: http.client.HTTPResponse, pause_seconds: float) -> Iterator[bytes]:
+    for number, line in enumerate(answer):
+        if number and line.startswith(b"data:"):
+            time.sleep(pause_seconds)
+        yield line
+
+
+def _events(pieces: tuple[str, ...], extra: dict[str, Any], *, breaks_off: bool) -> Iterator[bytes]:
+    for piece in pieces:
+        yield _event({"content": piece} | extra, None)
+    if not breaks_off:
+        yield _event({}, "stop")
+        yield b"data: [DONE]\n\n"
+
+
+def _event(delta: dict[str, Any], finished: str | None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finished}
+    return f"data: {json.dumps({'choices': [choice]})}\n\n".encode()
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--upstream", required=True)
+    parser.add_argument("--fault", default="")
+    parser.add_argument("--port", type=int, default=8080)
+    known, _ = parser.parse_known_args()  # the rest are the engine's flags
+    ARGUMENTS.update(fault=known.fault, upstream=known.upstream)
+    ThreadingHTTPServer(("0.0.0.0", known.port), Engine).serve_forever()
+
+
+if __name__ == "__main__":
+    main()
