@@ -22,8 +22,13 @@ def merge_patch(old: Any, patch: Any) -> Any:
 def apply_leaving_others(old: Any, last_applied: Any, wanted: Any) -> Any:
     """Return `old` after a server-side apply: what this manager applied before and no longer wants goes away.
 
-    Maps merge key by key and lists are replaced whole, which is right for one writer per list.
+    Maps merge key by key and owner references by uid; other lists are replaced whole, which is right for one writer
+    per list.
     """
+    if isinstance(old, list) and isinstance(wanted, list) and all("uid" in each for each in (*old, *wanted)):
+        before_uids = {each["uid"] for each in last_applied or ()}
+        kept = [each for each in old if each["uid"] not in before_uids]
+        return copy.deepcopy([*kept, *(each for each in wanted if each not in kept)])
     if not all(isinstance(value, dict) for value in (old, wanted)):
         return copy.deepcopy(wanted)
     before = last_applied if isinstance(last_applied, dict) else {}

@@ -202,8 +202,12 @@ class FakeStore:
         for kind in list(self.objects):
             for (namespace, name), item in list(self.objects[kind].items()):
                 owners = item["metadata"].get("ownerReferences", ())
-                if any(owner["uid"] == owner_uid for owner in owners) and (namespace, name) in self.objects[kind]:
+                if all(owner["uid"] != owner_uid for owner in owners) or (namespace, name) not in self.objects[kind]:
+                    continue
+                if len(owners) == 1:
                     self.delete(Target(kind, namespace, name), {})
+                else:
+                    owners[:] = [owner for owner in owners if owner["uid"] != owner_uid]
 
     def _timestamp(self) -> str:
         return datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

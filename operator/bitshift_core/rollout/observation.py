@@ -172,6 +172,8 @@ class Observation:
     parent_reading: bool = False
     parent_uri: str = ""
     parent_facts: ArtifactFacts | None = None
+    borrowed_facts: tuple[str, ...] = ()
+    """ConfigMaps that another model had read and whose owner this one is not yet."""
     baseline: Pods = Pods()
     current_revision: str = ""
     current_pods: Pods = Pods()

@@ -19,6 +19,7 @@ from .plan import (
     DropFinalizer,
     KeepVerdict,
     MakeRoute,
+    OwnFacts,
     Plan,
     ReadFacts,
     RemoveBaseline,
@@ -200,7 +201,7 @@ def decide(seen: Observation) -> Decision:
 
 def tidy(seen: Observation) -> tuple[Action, ...]:
     """Return what ends pods that no user and no gate needs; never while traffic may be on them."""
-    actions: list[Action] = list(unkept(seen))
+    actions: list[Action] = [*unkept(seen), *map(OwnFacts, seen.borrowed_facts)]
     overlay = seen.overlay
     in_use = {seen.current_revision, seen.candidate.revision if _is_tried(seen) and seen.candidate else ""}
     if overlay and not overlay.resting:

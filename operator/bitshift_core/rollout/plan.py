@@ -18,6 +18,13 @@ class ReadFacts:
 
 
 @dataclass(frozen=True)
+class OwnFacts:
+    """Add this model to the owners of facts that another one had read: they stay until the last of both goes."""
+
+    config_map: str
+
+
+@dataclass(frozen=True)
 class StartRelease:
     """Seal a release and run its pods, beside everything else."""
 
@@ -150,9 +157,9 @@ class DropFinalizer:
 
 
 Action = (
-    ReadFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route | RouteHome
-    | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute | ScaleStableToZero
-    | RemoveRelease | RemoveBaseline | RemoveRelay | DropFinalizer
+    ReadFacts | OwnFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route
+    | RouteHome | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute
+    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | DropFinalizer
 )  # fmt: skip
 
 

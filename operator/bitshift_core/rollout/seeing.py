@@ -61,6 +61,7 @@ def see(snapshot: Snapshot) -> Observation:
     except UserError as error:
         return _with_traffic(snapshot, facts | {"problem": (error.reason, error.message)}, None)
     facts |= _parent(snapshot, spec)
+    facts["borrowed_facts"] = _borrowed_facts(snapshot, spec)
     facts["releases"] = tuple(
         _release(snapshot, spec, rung, profile_name, profile, stable, facts) for rung in spec.ladder
     )
@@ -202,6 +203,15 @@ def _parent(snapshot: Snapshot, spec: QuantizedModelSpec) -> dict[str, Any]:
     found, failed = facts_in(config_map), _facts_failure(snapshot, uri, None)
     fresh = found is not None and _is_fresh(snapshot, config_map, uri, None)
     return {"parent_uri": uri, "parent_facts": found, "parent_reading": not fresh and failed is None}
+
+
+def _borrowed_facts(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, ...]:
+    used = [names.facts_name(rung.artifact, rung.digest) for rung in spec.ladder]
+    used.append(names.facts_name(parent_uri(snapshot, spec), None))
+    uid = snapshot.model["metadata"]["uid"]
+    found = {name: snapshot.config_maps[name]["metadata"] for name in used if name in snapshot.config_maps}
+    owners = {name: [one["uid"] for one in each.get("ownerReferences") or ()] for name, each in found.items()}
+    return tuple(name for name, uids in owners.items() if uid not in uids)
 
 
 def _release(

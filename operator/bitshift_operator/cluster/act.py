@@ -58,6 +58,9 @@ class Turn:
             match action:
                 case plan.ReadFacts():
                     await self.read_facts(action)
+                case plan.OwnFacts():
+                    mine = config_map.owned_too(self.owner, action.config_map)
+                    await self.kube.apply(mine, field_manager=f"bitshift-{self.seen.name}")
                 case plan.StartRelease():
                     await self.start_release(action)
                 case plan.StartBaseline():

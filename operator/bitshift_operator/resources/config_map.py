@@ -13,3 +13,9 @@ def config_map(
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data)}
+
+
+def owned_too(owner: Owner, name: str) -> Manifest:
+    """Return what adds an owner to a ConfigMap of another model's, and nothing else."""
+    metadata = {"name": name, "namespace": owner.namespace, "ownerReferences": [owner.reference()]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}

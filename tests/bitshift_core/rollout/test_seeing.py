@@ -122,6 +122,14 @@ def test_a_file_that_cannot_be_read_refuses_its_rung_with_what_the_job_said():
     assert seen.candidate.rung.name == "q8"
 
 
+def test_facts_that_belong_to_another_model_alone_are_told():
+    mine, theirs = read(Q4), read(Q8)
+    mine["metadata"]["ownerReferences"] = [{"uid": "u-1"}, {"uid": "u-2"}]
+    theirs["metadata"]["ownerReferences"] = [{"uid": "u-2"}]
+
+    assert see(with_facts(mine, theirs)).borrowed_facts == (names.facts_name(Q8, None),)
+
+
 def test_the_promoted_revision_is_what_our_service_leads_to():
     before = see(a_snapshot())
     after = see(promoted(a_snapshot()))

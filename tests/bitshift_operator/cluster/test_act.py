@@ -94,6 +94,18 @@ async def test_a_reading_is_run_once_by_an_account_that_may_write_its_facts(api,
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == name
 
 
+async def test_facts_that_another_model_had_read_stay_until_the_last_of_both_is_gone(api, turn):
+    theirs = {"apiVersion": "v1", "kind": "QuantizedModel", "name": "other", "uid": "u-2"}
+    facts = CONFIG_MAP.new("team", "bitshift-facts-1", data={"facts.json": "{}"})
+    api.put(facts | {"metadata": facts["metadata"] | {"ownerReferences": [theirs]}})
+
+    await turn().act((plan.OwnFacts("bitshift-facts-1"),))
+
+    (kept,) = [each for each in api.all(CONFIG_MAP) if each["metadata"]["name"] == "bitshift-facts-1"]
+    assert kept["data"] == {"facts.json": "{}"}
+    assert {each["uid"] for each in kept["metadata"]["ownerReferences"]} == {"u-1", "u-2"}
+
+
 async def test_what_a_gate_is_asked_lies_there_before_its_job(api, turn):
     release = turn().seen.releases[0]
     order = []
