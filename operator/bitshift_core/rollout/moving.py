@@ -19,6 +19,7 @@ from .plan import (
     RouteHome,
     RouteResting,
     SaveEvidence,
+    ScaleRelease,
     ScaleStableToZero,
     ServeAs,
     StartRelay,
@@ -132,9 +133,17 @@ def hand_over(seen: Observation) -> Plan:
 
 
 def _regrown(seen: Observation) -> tuple[Action, ...]:
-    """Return what brings back a Deployment that users depend on and that somebody deleted."""
+    """Return what brings back a Deployment that users depend on and that somebody deleted, or gives it its size."""
     current = next((each for each in seen.releases if each.revision == seen.current_revision), None)
-    return (StartRelease(current),) if current and current.resolved and not seen.current_pods.exists else ()
+    if not current or not current.resolved:
+        return ()
+    if not seen.current_pods.exists:
+        return (StartRelease(current),)
+    asked = current.rung.serving.replicas or seen.spec.serving.replicas
+    scaled_by_another = seen.stable is not None and seen.stable.autoscaled
+    if asked is None or scaled_by_another or seen.current_pods.desired == asked:
+        return ()
+    return (ScaleRelease(current.revision, asked),)
 
 
 def let_go(seen: Observation) -> Plan:

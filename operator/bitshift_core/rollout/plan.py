@@ -147,6 +147,14 @@ class RemoveBaseline:
 
 
 @dataclass(frozen=True)
+class ScaleRelease:
+    """Run as many pods of the promoted release as the spec says by now."""
+
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True)
 class RemoveRelay:
     """End the relay."""
 
@@ -159,7 +167,7 @@ class DropFinalizer:
 Action = (
     ReadFacts | OwnFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route
     | RouteHome | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute
-    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | DropFinalizer
+    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | DropFinalizer
 )  # fmt: skip
 
 

@@ -83,6 +83,9 @@ class Turn:
                     await self.remove_release(action.revision)
                 case plan.RemoveBaseline():
                     await self.remove(names.baseline_name(self.seen.name))
+                case plan.ScaleRelease():
+                    body = {"spec": {"replicas": action.replicas}}
+                    await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, action.revision, body)
                 case plan.RemoveRelay():
                     await self.remove_relay()
                 case _:

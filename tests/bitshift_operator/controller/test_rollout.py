@@ -196,6 +196,14 @@ async def test_a_promoted_deployment_that_somebody_deletes_comes_back():
     assert len(play.pods_behind("chat-release")) == 2
 
 
+async def test_a_promoted_release_gets_as_many_pods_as_the_spec_says_by_now():
+    play = await played_until("rest")
+    play.edit(serving=SPEC.get("serving", {}) | {"replicas": 3})
+    await play.until_quiet()
+
+    assert len(play.pods_behind("chat-release")) == 3
+
+
 async def test_the_baseline_carries_none_of_the_users_labels():
     play = played()
     await play.until(lambda play: play.api.get(POD, "team", "chat-baseline-0") is not None)
