@@ -40,7 +40,7 @@ def test_an_example_is_taken_as_it_stands_and_told_what_it_lacks(cluster: Cluste
     status = model.comes_to(lambda status: status.get("phase") == "Blocked", seconds=30, called="Blocked")
 
     assert status["reason"] in {"StableNotFound", "ClaimNotFound"}
-    assert "create it" in status["message"] or "Check" in status["message"]
+    assert "create it" in status["message"]
     model.gone()
 
 

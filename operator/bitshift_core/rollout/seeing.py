@@ -120,6 +120,13 @@ def _profile(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, Runtime
             )
         return spec.runtime, snapshot.profiles[spec.runtime]
     image = _engine_container(_users_pod_spec(snapshot)).get("image", "")
+    if spec.stable and not image:
+        _service(snapshot, spec.stable.service)
+        raise SpecRefusedError(
+            "StableHasNoPods",
+            f"`stable.service` is '{spec.stable.service}', which leads to no pod that would tell its engine: start "
+            f"some, or say `runtime`, one of: {known}.",
+        )
     name = engine.recognise(snapshot.profiles, image)
     if name is None:
         raise SpecRefusedError(
@@ -129,18 +136,23 @@ def _profile(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, Runtime
     return name, snapshot.profiles[name]
 
 
+def _service(snapshot: Snapshot, name: str) -> Manifest:
+    if name not in snapshot.services:
+        raise SpecRefusedError(
+            "StableNotFound",
+            f"`stable.service` is '{name}', but namespace '{snapshot.namespace}' has no such Service: create it, or "
+            "name another.",
+        )
+    return snapshot.services[name]
+
+
 def _stable(
     snapshot: Snapshot, spec: QuantizedModelSpec, current: str, profile: RuntimeProfileSpec
 ) -> StableFacts | None:
     name = names.release_service(snapshot.name) if current else (spec.stable.service if spec.stable else "")
     if not name:
         return None
-    service = snapshot.services.get(name)
-    if service is None:
-        raise SpecRefusedError(
-            "StableNotFound",
-            f"`stable.service` is '{name}', but namespace '{snapshot.namespace}' has no such Service.",
-        )
+    service = _service(snapshot, name)
     port = stables.service_port(service, spec.stable.port if spec.stable and not current else None)
     owner = snapshot.home_owner or {}
     kind, owner_name = owner.get("kind", ""), (owner.get("metadata") or {}).get("name", "")

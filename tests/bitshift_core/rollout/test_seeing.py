@@ -40,6 +40,12 @@ def test_a_cluster_in_which_all_is_well_has_no_problem_and_every_rung_is_sized()
     [
         ({"services": {}}, "StableNotFound", "no such Service"),
         ({"user_route": None}, "RouteNotFound", "create it, or set `traffic.mode` to 'None'"),
+        ({"services": {}, "users_pods": [], "users_owner": None}, "StableNotFound", "create it"),
+        (
+            {"users_pods": [], "users_owner": None, "home_pods": [], "home_owner": None},
+            "StableHasNoPods",
+            "say `runtime`",
+        ),
         ({"profiles": {"other": PROFILE.model_copy(update={"image_substrings": ()})}}, "RuntimeNotRecognised", "other"),
         ({"model": a_model(runtime="vlm")}, "RuntimeProfileNotFound", "`runtime` is 'vlm'"),
         ({"bad_profiles": {"vlm": "It is bad."}, "model": a_model(runtime="vlm")}, "RuntimeProfileInvalid", "It is"),
