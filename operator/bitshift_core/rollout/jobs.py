@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from .pods import unschedulable
 from .snapshot import Manifest, Snapshot
 
 
@@ -18,6 +19,24 @@ def termination_message(pod: Manifest) -> str:
         ended = status.get("state", {}).get("terminated") or {}
         if ended.get("message"):
             return str(ended["message"])
+    return ""
+
+
+def what_holds(snapshot: Snapshot, job_name: str) -> str:
+    """Return why the Job's pod does not begin, in Kubernetes' own words; empty while it is on its way."""
+    for pod in snapshot.pods:
+        if (pod["metadata"].get("labels") or {}).get("job-name") == job_name and (
+            text := unschedulable(pod) or _held(pod)
+        ):
+            return text
+    return ""
+
+
+def _held(pod: Manifest) -> str:
+    for status in pod.get("status", {}).get("containerStatuses") or []:
+        waiting = status.get("state", {}).get("waiting") or {}
+        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            return f"{waiting['reason']} {waiting.get('message', '')}".strip()
     return ""
 
 

@@ -172,6 +172,8 @@ class Observation:
     parent_reading: bool = False
     parent_uri: str = ""
     parent_facts: ArtifactFacts | None = None
+    reading_held: str = ""
+    """Why a pod that is to read an artifact does not begin."""
     borrowed_facts: tuple[str, ...] = ()
     """ConfigMaps that another model had read and whose owner this one is not yet."""
     baseline: Pods = Pods()

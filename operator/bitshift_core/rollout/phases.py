@@ -82,7 +82,8 @@ def read_artifacts(seen: Observation) -> Plan:
     ]
     if seen.parent_reading:
         wanted.append(ReadFacts(seen.parent_uri))
-    message = f"Reading the headers of {len(wanted)} artifacts."
+    held = f" A pod that is to read them waits: {seen.reading_held}" if seen.reading_held else ""
+    message = f"Reading the headers of {len(wanted)} artifacts.{held}"
     return Plan("ReadingArtifacts", message, (*wanted, *moving.counted(seen)), wake_after=1)
 
 

@@ -17,7 +17,7 @@ from . import engine, names
 from . import stable as stables
 from .errors import SpecRefusedError, UserError
 from .gates import gates_of
-from .jobs import last_words, why_failed
+from .jobs import last_words, what_holds, why_failed
 from .moves import see_traffic
 from .observation import Observation, Problem, Release
 from .pods import is_ready, pods_named
@@ -62,6 +62,7 @@ def see(snapshot: Snapshot) -> Observation:
         return _with_traffic(snapshot, facts | {"problem": (error.reason, error.message)}, None)
     facts |= _parent(snapshot, spec)
     facts["borrowed_facts"] = _borrowed_facts(snapshot, spec)
+    facts["reading_held"] = _reading_held(snapshot, spec)
     facts["releases"] = tuple(
         _release(snapshot, spec, rung, profile_name, profile, stable, facts) for rung in spec.ladder
     )
@@ -193,6 +194,7 @@ def _check(snapshot: Snapshot, spec: QuantizedModelSpec) -> None:
         )
     if spec.parent:
         check_source("`parent.artifact`", spec.parent.artifact)
+        _check_claim(snapshot, "`parent.artifact`", spec.parent.artifact)
     for suite in spec.gates.quality.suites:
         if suite.name not in snapshot.suites:
             raise SpecRefusedError(
@@ -226,6 +228,12 @@ def _borrowed_facts(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, 
     return tuple(name for name, uids in owners.items() if uid not in uids)
 
 
+def _reading_held(snapshot: Snapshot, spec: QuantizedModelSpec) -> str:
+    read = [(rung.artifact, rung.digest) for rung in spec.ladder] + [(parent_uri(snapshot, spec), None)]
+    held = (what_holds(snapshot, names.facts_job_name(*each, reading_of(snapshot))) for each in read)
+    return next((text for text in held if text), "")
+
+
 def _release(
     snapshot: Snapshot,
     spec: QuantizedModelSpec,
@@ -237,7 +245,7 @@ def _release(
 ) -> Release:
     try:
         check_source(f"Rung '{rung.name}': `artifact`", rung.artifact)
-        _check_claim(snapshot, rung)
+        _check_claim(snapshot, f"Rung '{rung.name}': `artifact`", rung.artifact)
     except UserError as error:
         return Release(rung, problem=(error.reason, error.message))
     config_map = snapshot.config_maps.get(names.facts_name(rung.artifact, rung.digest))
@@ -299,12 +307,12 @@ def _known_release(
     )
 
 
-def _check_claim(snapshot: Snapshot, rung: Rung) -> None:
-    inside = claim_of(rung.artifact)
+def _check_claim(snapshot: Snapshot, field: str, artifact: str) -> None:
+    inside = claim_of(artifact)
     if inside and inside[0] not in snapshot.claims:
         raise SpecRefusedError(
             "ClaimNotFound",
-            f"Rung '{rung.name}': `artifact` names the claim '{inside[0]}', but namespace '{snapshot.namespace}' has "
+            f"{field} names the claim '{inside[0]}', but namespace '{snapshot.namespace}' has "
             "no such PersistentVolumeClaim: create it, or name another.",
         )
 
