@@ -49,6 +49,11 @@ def test_a_cluster_in_which_all_is_well_has_no_problem_and_every_rung_is_sized()
         ({"profiles": {"other": PROFILE.model_copy(update={"image_substrings": ()})}}, "RuntimeNotRecognised", "other"),
         ({"model": a_model(runtime="vlm")}, "RuntimeProfileNotFound", "`runtime` is 'vlm'"),
         ({"bad_profiles": {"vlm": "It is bad."}, "model": a_model(runtime="vlm")}, "RuntimeProfileInvalid", "It is"),
+        (
+            {"model": a_model(parent={"artifact": "pvc://no/m.gguf"})},
+            "ClaimNotFound",
+            "`parent.artifact` names the claim",
+        ),
         ({"suites": {}}, "NoEvalSuite", "`gates.quality.suites`"),
         ({"model": a_model(gates={"quality": {"suites": [{"name": "mine"}]}})}, "EvalSuiteNotFound", "'mine'"),
         ({"model": a_model(parent={"artifact": "oci://r/m"})}, "SourceNotSupported", "`parent.artifact` uses 'oci://'"),
@@ -126,6 +131,24 @@ def test_a_file_that_cannot_be_read_refuses_its_rung_with_what_the_job_said():
 
     assert seen.releases[0].problem == ("TruncatedFile", "Rung 'q4': It ends at byte 12.")
     assert seen.candidate.rung.name == "q8"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]},
+         "0/3 nodes"),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]},
+         "ImagePullBackOff no such image"),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, ""),
+    ],
+)  # fmt: skip
+def test_why_a_reading_does_not_begin_is_told(status, said):
+    snapshot = with_facts(read(Q8), read(F16))
+    job = names.facts_job_name(Q4, None, reading_of(snapshot))
+    pod = {"metadata": {"name": "p", "labels": {"job-name": job}}, "status": status}
+
+    assert see(replace(snapshot, pods=[pod])).reading_held == said
 
 
 def test_facts_that_belong_to_another_model_alone_are_told():
