@@ -19,7 +19,7 @@ EXAMPLES = sorted((ROOT / "crds" / "examples").glob("*.yaml"))
 FIRST_HOST = "first.example.com"
 QUICK_GATES = {
     "quality": {"maxSeconds": 240, "suites": [{"name": "starter-facts", "marginPoints": 20}]},
-    "load": {"requestsPerMinute": 120, "seconds": 26, "replyTokens": 4, "slowerPercent": 900},
+    "load": {"requestsPerMinute": 120, "seconds": 26, "promptTokens": 100, "replyTokens": 4, "slowerPercent": 900},
 }
 
 

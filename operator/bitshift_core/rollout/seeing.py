@@ -370,11 +370,17 @@ def _changed_at(model: Manifest) -> float:
 
 
 def _retried_at(model: Manifest) -> float:
+    """Return when a person last said `retry`: the command writes the time; of any other word, when it was written."""
     said = (model["metadata"].get("annotations") or {}).get(names.RETRY, "")
     try:
         return epoch(said)
     except ValueError:
-        return 0.0
+        written = [
+            epoch(entry.get("time"))
+            for entry in model["metadata"].get("managedFields") or []
+            if f"f:{names.RETRY}" in (entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:annotations") or {})
+        ]
+        return max(written, default=0.0)
 
 
 def _users_pod_spec(snapshot: Snapshot) -> Manifest:

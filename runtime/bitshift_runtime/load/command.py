@@ -73,6 +73,7 @@ async def _target(sessions: AsyncExitStack, name: Side, side: SideConfig, config
         config.request_seconds,
         opened,
         context_tokens=config.context_tokens,
+        prompt_tokens=config.load.prompt_tokens,
     )
 
 

@@ -33,15 +33,16 @@ TOKENS_PER_SENTENCE, TOKENS_AROUND = 18, 64
 """Generous: what the sentences, and the task and chat template around them, take in any tokenizer for English."""
 
 
-def most_sentences(context_tokens: int | None, reply_tokens: int) -> int:
+def most_sentences(context_tokens: int | None, reply_tokens: int, prompt_tokens: int | None = None) -> int:
     """Return how long a note may be: a load that a release never promised to hold would say nothing about its speed."""
-    if context_tokens is None:
-        return max(SENTENCE_COUNTS)
-    return max(1, (context_tokens - reply_tokens - TOKENS_AROUND) // TOKENS_PER_SENTENCE)
+    wanted = prompt_tokens or max(SENTENCE_COUNTS) * TOKENS_PER_SENTENCE + TOKENS_AROUND
+    room = wanted if context_tokens is None else min(wanted, context_tokens - reply_tokens)
+    return max(1, (room - TOKENS_AROUND) // TOKENS_PER_SENTENCE)
 
 
 def prompt(number: int, seed: int, sentences_at_most: int = max(SENTENCE_COUNTS)) -> str:
     """Return the prompt of a request; its number comes first, so that no prefix cache answers for the engine."""
     chance = random.Random(f"{seed}/{number}")
-    sentences = chance.choices(SENTENCES, k=min(chance.choice(SENTENCE_COUNTS), sentences_at_most))
+    share = max(1.0, sentences_at_most / max(SENTENCE_COUNTS))  # longer ones stretch the mixture, shorter ones cut it
+    sentences = chance.choices(SENTENCES, k=min(round(chance.choice(SENTENCE_COUNTS) * share), sentences_at_most))
     return f"Note {chance.randrange(10**6)}-{number}. {chance.choice(TASKS)}\n\n{' '.join(sentences)}"

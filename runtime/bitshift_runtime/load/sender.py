@@ -51,17 +51,14 @@ class Target:
     """Replies of the same length on both sides; dropped where an engine refuses it."""
     context_tokens: int | None = None
     """What the candidate promised to hold: neither side is sent more."""
+    prompt_tokens: int | None = None
 
     def body(self, number: int, seed: int) -> dict[str, Any]:
         """Return a request: greedy, streamed, with the server's own token count at its end."""
+        longest = most_sentences(self.context_tokens, self.reply_tokens, self.prompt_tokens)
         return {
             "model": self.side.model,
-            "messages": [
-                {
-                    "role": "user",
-                    "content": prompt(number, seed, most_sentences(self.context_tokens, self.reply_tokens)),
-                }
-            ],
+            "messages": [{"role": "user", "content": prompt(number, seed, longest)}],
             "max_tokens": self.reply_tokens,
             "temperature": 0,
             "stream": True,

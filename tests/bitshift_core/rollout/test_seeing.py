@@ -118,8 +118,13 @@ def test_the_job_of_a_reading_settles_it_whatever_the_clocks_say():
     assert not reads(replace(snapshot, jobs=done))
 
 
-def test_a_retry_that_is_no_time_reads_nothing_again():
-    assert not reads(a_snapshot(model=a_model(annotations={names.RETRY: "please"})))
+def test_a_retry_that_is_no_time_counts_from_when_it_was_written():
+    retried = a_model(annotations={names.RETRY: "please"})
+    annotated = {"f:metadata": {"f:annotations": {f"f:{names.RETRY}": {}}}}
+    retried["metadata"]["managedFields"] = [{"time": timestamp(NOW + 60), "fieldsV1": annotated}]
+
+    assert reads(a_snapshot(model=retried))
+    assert not reads(replace(with_facts(read(Q4, at=NOW + 61), read(Q8)), model=retried))
 
 
 def test_a_file_that_cannot_be_read_refuses_its_rung_with_what_the_job_said():
