@@ -12,7 +12,8 @@ from .errors import malformed, truncated
 Read = Callable[[int, int], bytes]
 """`read(offset, length)` returns those bytes of the file, or fewer where it ends."""
 
-CHUNK_BYTES = 1 << 20
+FIRST_CHUNK_BYTES, CHUNK_BYTES = 1 << 15, 1 << 20
+"""The first read is small and each next one four times larger: the parts of a split model have headers of a few KiB."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -24,6 +25,7 @@ class Cursor:
         self._buffer = b""
         self._base = 0  # the file's offset of the buffer's first byte
         self._at = 0
+        self._chunk = FIRST_CHUNK_BYTES
 
     @property
     def offset(self) -> int:
@@ -92,7 +94,8 @@ class Cursor:
         self._affordable(count)
         kept = self._buffer[self._at :]
         start = self.offset
-        wanted = max(count, min(CHUNK_BYTES, self._size - start)) - len(kept)
+        wanted = max(count, min(self._chunk, self._size - start)) - len(kept)
+        self._chunk = min(4 * self._chunk, CHUNK_BYTES)
         fresh = self._read(start + len(kept), wanted)
         self._buffer, self._base, self._at = kept + fresh, start, 0
         if len(self._buffer) < count:
