@@ -4,7 +4,7 @@ Pure: spec, facts, profiles and nodes → answers, by the functions that the ope
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bitshift_core.api.catalogue import RuntimeProfileSpec
@@ -24,6 +24,7 @@ from .sizing import RUNTIME_OF_FORMAT, Asked, capacity_bytes, serving_json
 
 State = Literal["Fits", "Waiting", "DoesNotFit", "Refused", "Unreadable"]
 Read = ArtifactFacts | ArtifactError
+KEPT = "Not read now, but as a Job in the cluster read it earlier."
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Ground:
     stable_runtime: str | None = None
     knows_gpus: bool = True
     knows_memory: bool = True
+    kept: Mapping[str, ArtifactFacts] = field(default_factory=dict)
+    """Facts that a Job in the cluster read earlier, by artifact."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,19 @@ def plan_model(document: Document, read: Mapping[str, Read], asked: Asked, groun
 
 def plan_rung(spec: QuantizedModelSpec, rung: Rung, read: Read, asked: Asked, ground: Ground) -> RungPlan:
     """Return one rung's plan; what cannot be told is said to be so, never guessed to fit."""
-    if isinstance(read, ArtifactError):
-        return RungPlan(rung.name, rung.artifact, "Unreadable", read.reason, str(read))
+    if not isinstance(read, ArtifactError):
+        return _judged(spec, rung, read, asked, ground)
+    if kept := ground.kept.get(rung.artifact):
+        found = _judged(spec, rung, kept, asked, ground)
+        return replace(found, notes=(*found.notes, KEPT))
+    return RungPlan(rung.name, rung.artifact, "Unreadable", read.reason, str(read))
+
+
+def _judged(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: Asked, ground: Ground) -> RungPlan:
     try:
-        return _planned(spec, rung, read, asked, ground)
+        return _planned(spec, rung, facts, asked, ground)
     except UserError as error:
-        return RungPlan(rung.name, rung.artifact, "Refused", error.reason, error.message, facts=read)
+        return RungPlan(rung.name, rung.artifact, "Refused", error.reason, error.message, facts=facts)
 
 
 def _planned(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: Asked, ground: Ground) -> RungPlan:

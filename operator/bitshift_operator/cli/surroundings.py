@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from bitshift_core.api.catalogue import RuntimeProfileSpec
+from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.fit.quantities import millis, whole
+from bitshift_core.rollout import names
 from bitshift_core.rollout.engine import recognise
+from bitshift_core.rollout.seeing import facts_in
 from bitshift_core.rollout.stable import StableFacts, read_container
 from bitshift_operator.cluster.caches import pod as taken_by
 from bitshift_operator.cluster.client import Kube, Manifest
 from bitshift_operator.cluster.errors import ApiError
-from bitshift_operator.cluster.kinds import NODE, POD, RUNTIME_PROFILE, SERVICE
+from bitshift_operator.cluster.kinds import CONFIG_MAP, NODE, POD, RUNTIME_PROFILE, SERVICE
 
 from .manifests import Document
 from .rungs import Ground
@@ -43,7 +46,8 @@ class Cluster:
         """Return the ground of one model: what its stable runs with is inherited, as the operator does."""
         stable = await self._stable(kube, document, namespace)
         runtime = recognise(self.profiles, stable.image) if stable else None
-        return Ground(self.nodes, self.engines, self.profiles, stable, runtime)
+        kept = await _kept(kube, document, namespace)
+        return Ground(self.nodes, self.engines, self.profiles, stable, runtime, kept=kept)
 
     async def _stable(self, kube: Kube, document: Document, namespace: str) -> StableFacts | None:
         if not document.spec.stable:
@@ -83,6 +87,16 @@ async def read_cluster(kube: Kube, engines: EngineConstants, namespaces: Collect
     manifests, _ = await kube.list(NODE)
     nodes = tuple(node_from_manifests(each, by_node.get(each["metadata"]["name"], [])) for each in manifests)
     return Cluster(nodes, engines, await _profiles(kube), tuple(near))
+
+
+async def _kept(kube: Kube, document: Document, namespace: str) -> dict[str, ArtifactFacts]:
+    """Return the facts that Jobs left of the rungs' artifacts: a claim's files can only be read in the cluster."""
+    found: dict[str, ArtifactFacts] = {}
+    for rung in document.spec.ladder:
+        name = names.facts_name(rung.artifact, rung.digest)
+        if facts := facts_in(await kube.get(CONFIG_MAP, namespace, name)):
+            found[rung.artifact] = facts
+    return found
 
 
 async def _profiles(kube: Kube) -> dict[str, RuntimeProfileSpec]:
