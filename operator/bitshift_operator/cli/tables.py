@@ -21,6 +21,7 @@ from .sizing import Sizing
 
 GIB, MIB, KIB = 1 << 30, 1 << 20, 1 << 10
 VERDICTS = {"Fits": GOOD, "Waiting": BUSY, "DoesNotFit": BAD, "Refused": BAD, "Unreadable": BUSY}
+NARROW_COLUMNS = 60
 SUM_COLUMNS = 12
 """Columns that an item's name and bytes take in the table of all rungs."""
 
@@ -77,24 +78,48 @@ def described(facts: ArtifactFacts) -> str:
     return f"{facts.architecture}, {facts.scheme}, {facts.format}: {size} in {files}, {facts.layers} layers{trained}"
 
 
+class _Fitting:
+    """A table with all columns where there is room for them, else with the ones that matter."""
+
+    def __init__(self, wide: Table, narrow: Table) -> None:
+        self.wide, self.narrow = wide, narrow
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the one that there is room for."""
+        yield Padding(self.wide if options.max_width >= NARROW_COLUMNS else self.narrow, (0, 2))
+
+
 def _weights(facts: ArtifactFacts) -> RenderableType:
-    table = _table("part", "type", numbers=("tensors", "elements", "bytes"))
+    wide = _table("part", "type", numbers=("tensors", "elements", "bytes"))
+    narrow = _table("part", "type", numbers=("bytes",))
     for group in facts.tensors:
-        table.add_row(group.role, group.dtype, f"{group.count:,}", _elements(group.elements), amount(group.bytes))
-    table.add_section()
-    table.add_row("sum", "", "", "", amount(sum(group.bytes for group in facts.tensors)), style="bold")
-    return Padding(table, (0, 2))
+        size = amount(group.bytes)
+        wide.add_row(group.role, group.dtype, f"{group.count:,}", _elements(group.elements), size)
+        narrow.add_row(group.role, group.dtype, size)
+    whole = amount(sum(group.bytes for group in facts.tensors))
+    for table, blanks in ((wide, 3), (narrow, 1)):
+        table.add_section()
+        table.add_row("sum", *[""] * blanks, whole, style="bold")
+    return _Fitting(wide, narrow)
 
 
 def _items(sizing: Sizing) -> RenderableType:
-    table = _table("item", numbers=("bytes", "share"), last="what it is")
+    wide, narrow = _table("item", numbers=("bytes", "share"), last="what it is"), _table("item", numbers=("bytes",))
     whole = max(sizing.needed_bytes, 1)
     for item in sizing.items:
-        table.add_row(item.name, amount(item.bytes), f"{100 * item.bytes / whole:.0f} %", Text(item.detail, style=DIM))
-    table.add_section()
-    offered = f"of {amount(sizing.capacity_bytes)} that can be used" if sizing.capacity_bytes else ""
-    table.add_row("sum", amount(sizing.needed_bytes), "", Text(offered, style=DIM), style="bold")
-    return Padding(table, (0, 2))
+        share = f"{100 * item.bytes / whole:.0f} %"
+        wide.add_row(item.name, amount(item.bytes), share, Text(item.detail, style=DIM))
+        narrow.add_row(item.name, amount(item.bytes))
+    needed = amount(sizing.needed_bytes)
+    rows: list[tuple[Table, tuple[str | Text, ...]]] = [(wide, ("sum", needed)), (narrow, ("sum", needed))]
+    if sizing.capacity_bytes:
+        offered = amount(sizing.capacity_bytes)
+        rows += [(wide, ("of", offered, "", Text("that can be used", style=DIM))), (narrow, ("of", offered))]
+    for table in (wide, narrow):
+        table.add_section()
+    for table, row in rows:
+        table.add_row(*row, style="bold" if row[0] == "sum" else None)
+    return _Fitting(wide, narrow)
 
 
 def _answer(sizing: Sizing, nodes: str) -> Iterator[RenderableType]:
