@@ -142,7 +142,7 @@ def _parsed_bytes(raw: bytes) -> int:
     One letter outside the first plane makes all of the text, and a string that holds it, four bytes wide.
     """
     objects, fields, lists, values = (raw.count(sign) for sign in (b"{", b":", b"[", b","))
-    return 280 * (objects + fields) + 88 * lists + 64 * values + 8 * len(raw)
+    return (8 << 10) + 280 * (objects + fields) + 88 * lists + 64 * values + 8 * len(raw)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

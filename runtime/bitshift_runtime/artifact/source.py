@@ -93,7 +93,10 @@ class ClaimSource:
 def _inside(mount: Path, path: str, claim: str) -> Path:
     """Return the path below the mount; links are followed, but not out of the claim."""
     root = mount.resolve()
-    target = (root / path).resolve()
+    try:
+        target = (root / path).resolve()
+    except (RuntimeError, ValueError, OSError) as error:  # links in a circle; a NUL, or more letters than a path has
+        raise ArtifactError("ArtifactNotFound", f"The path {path[:80]!r} cannot be followed: {error}.") from None
     if not target.is_relative_to(root):
         raise ArtifactError("ArtifactNotFound", f"The path {path!r} leads out of the claim {claim}.")
     return target

@@ -5,9 +5,12 @@ import json
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_runtime.artifact import headers
+from bitshift_runtime.artifact.command import read_facts
 from bitshift_runtime.artifact.inspect import inspect
 from bitshift_runtime.artifact.location import source_of
 from tests.bitshift_core.artifact.builders import TINY, TINY_TENSORS, gguf, safetensors
@@ -274,3 +277,48 @@ def test_a_link_of_a_hugging_face_cache_keeps_the_name_that_was_asked_for(tmp_pa
     assert facts_of("pvc://models/snapshots/m.gguf", tmp_path).files[0].name == "m.gguf"
     assert facts_of(f"file://{tmp_path}/snapshots/m.gguf").files[0].name == "m.gguf"
     assert facts_of(f"file://{tmp_path}/snapshots").files[0].name == "m.gguf"
+
+
+@pytest.mark.parametrize("path", ["a", "m\0.gguf", "x" * 300 + ".gguf"])
+def test_a_path_that_leads_nowhere_is_refused_and_does_not_crash(tmp_path, path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+
+    with pytest.raises(ArtifactError) as caught:
+        read_facts(f"pvc://models/{path}", tmp_path, "")
+    assert caught.value.reason in ("ArtifactNotFound", "ArtifactUnreadable")
+
+
+FILES = {f"/org/{name}": content for name, content in sharded().items()}
+NAMES = st.sampled_from(sorted(FILES))
+OTHERS = st.one_of(
+    st.none(),
+    st.sampled_from([b"", b"{}", b"[]", b"\xff" * 9, b"\0" * 5_000, *FILES.values()]),
+    st.integers(0, 400),
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.dictionaries(NAMES, OTHERS, min_size=1, max_size=4))
+def test_a_folder_whose_files_are_missing_cut_or_each_others_is_read_or_refused(changes):
+    files = dict(FILES)
+    for name, other in changes.items():
+        files[name] = FILES[name][:other] if isinstance(other, int) else other
+    try:
+        server = FileServer({name: content for name, content in files.items() if content is not None})
+        assert facts_of("https://models.example/org/", server=server).weight_bytes > 0
+    except ArtifactError as error:
+        assert error.reason.isalpha() and 10 < len(str(error)) < 600
+
+
+@pytest.mark.parametrize(
+    "told", ["bytes 0-9/*", "bytes 0-9/-1", f"bytes 0-9/{'9' * 30}", "nonsense", "bytes 0-9/9223372036854775807"]
+)
+def test_a_server_that_lies_about_a_files_size_is_not_believed(told):
+    class Liar(FileServer):
+        def _sent(self, status, data, headers):
+            return super()._sent(status, data, headers | {"content-range": told})
+
+    refusal = refusal_of("https://models.example/m.gguf", server=Liar({"/m.gguf": GGUF[:300]}))
+
+    assert refusal.reason in ("RangeNotSupported", "TruncatedArtifact", "ArtifactUnreadable")
