@@ -64,13 +64,15 @@ class Cursor:
     def skip_strings_digested(self, count: int) -> str:
         """Return the digest of that many length-prefixed strings: a vocabulary of 262,144 in a fraction of a second."""
         digest = hashlib.sha256()
-        for _ in range(count):
+        while count:
             self._need(_LENGTH.size)
-            length = _LENGTH.unpack_from(self._buffer, self._at)[0]
-            size = _LENGTH.size + self._string_bytes(length, CHUNK_BYTES)
-            self._need(size)
-            digest.update(self._buffer[self._at : self._at + size])
-            self._at += size
+            end, passed = _whole_strings(self._buffer, self._at, count)
+            if not passed:  # the next one goes on behind the buffer
+                length = _LENGTH.unpack_from(self._buffer, self._at)[0]
+                self._need(_LENGTH.size + self._string_bytes(length, CHUNK_BYTES))
+                end, passed = self._at + _LENGTH.size + length, 1
+            digest.update(memoryview(self._buffer)[self._at : end])
+            self._at, count = end, count - passed
         return f"sha256:{digest.hexdigest()}"
 
     def _need(self, count: int) -> None:
@@ -100,3 +102,14 @@ class Cursor:
         self._buffer, self._base, self._at = kept + fresh, start, 0
         if len(self._buffer) < count:
             raise truncated(self._what, expected_bytes=start + count, present_bytes=start + len(self._buffer))
+
+
+def _whole_strings(buffer: bytes, at: int, count: int) -> tuple[int, int]:
+    """Return where the strings end that lie in the buffer whole, and how many of those asked for they are."""
+    unpack, size, held, passed = _LENGTH.unpack_from, _LENGTH.size, len(buffer), 0
+    while passed < count and at + size <= held:
+        following = at + size + unpack(buffer, at)[0]
+        if following > held:
+            break
+        at, passed = following, passed + 1
+    return at, passed

@@ -16,7 +16,7 @@ from bitshift_core.artifact.safetensors import MAX_TENSORS, SafetensorsHeader, p
 from .source import Progress, Source
 
 PARALLEL_READS = 16
-MAX_HEADERS_BYTES = 128 << 20
+MAX_HEADERS_BYTES = 64 << 20
 """Of all files together: the largest published checkpoints, with 140,000 tensors, have 20 MiB."""
 Found = TypeVar("Found")
 
