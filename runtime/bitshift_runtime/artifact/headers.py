@@ -21,9 +21,13 @@ MAX_HEADERS_BYTES = 64 << 20
 Found = TypeVar("Found")
 
 
-def sizes_of(source: Source, names: Sequence[str]) -> tuple[int | None, ...]:
+def sizes_of(source: Source, names: Sequence[str], progress: Progress) -> tuple[int | None, ...]:
     """Return each file's bytes, None for one that is missing."""
-    return tuple(_in_parallel(source.size, names))
+    found: list[int | None] = []
+    for size in _in_parallel(source.size, names):
+        found.append(size)
+        progress("files", len(found), len(names))
+    return tuple(found)
 
 
 def safetensors_headers(

@@ -62,7 +62,7 @@ def _parts(entry: str) -> tuple[str, ...]:
 
 
 def _inspect_gguf(source: Source, names: Sequence[str], progress: Progress, headers_only: bool) -> ArtifactFacts:
-    sizes = _sizes(source, names)
+    sizes = _sizes(source, names, progress)
     headers = gguf_headers(source, names, sizes, progress)
     return facts_from_gguf(headers, _file_facts(source, names, sizes, progress, headers_only))
 
@@ -74,7 +74,7 @@ def _inspect_checkpoint(source: Source, entry: str, progress: Progress, headers_
     is_index = entry.endswith(".json")
     weight_map = shards_of_index(_required(source, entry, MAX_INDEX_BYTES), entry) if is_index else {}
     names = tuple(sorted(set(weight_map.values()))) or (entry,)
-    sizes = _sizes(source, names)
+    sizes = _sizes(source, names, progress)
     headers = safetensors_headers(source, names, sizes, progress)
     check_shards(weight_map, headers)
     beside = Beside() if headers_only else _files_beside(source)
@@ -91,8 +91,8 @@ def _files_beside(source: Source) -> Beside:
     )
 
 
-def _sizes(source: Source, names: Sequence[str]) -> tuple[int, ...]:
-    sizes = dict(zip(names, sizes_of(source, names), strict=True))
+def _sizes(source: Source, names: Sequence[str], progress: Progress) -> tuple[int, ...]:
+    sizes = dict(zip(names, sizes_of(source, names, progress), strict=True))
     missing = [name for name, size in sizes.items() if size is None]
     if missing and len(names) == 1:
         raise ArtifactError("ArtifactNotFound", f"There is no {missing[0]}.")

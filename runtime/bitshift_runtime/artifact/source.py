@@ -19,7 +19,7 @@ CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 HEAD_BYTES = 4_096
 """What is asked for with a file's size: most shards' headers end within it, so that one request tells both."""
 Progress = Callable[[str, int, int], None]
-"""Called with what is read (a file, or `headers`), how much of it was read, and how much there is."""
+"""Called with what is read (a file, `files`, or `headers`), how much of it was read, and how much there is."""
 
 
 class Source(Protocol):

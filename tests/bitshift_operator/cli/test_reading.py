@@ -38,7 +38,7 @@ async def test_facts_come_from_the_reader_that_jobs_run_and_progress_is_told(tmp
     facts = await read_facts(uri_of(str(tiny_gguf(tmp_path / "m.gguf"))), None, told.append)
 
     assert (facts.architecture, facts.weights_digest) == ("llama", "")
-    assert told == ["1 of 1 headers"]
+    assert told == ["1 of 1 files", "1 of 1 headers"]
 
 
 async def test_nothing_of_the_folder_that_one_stands_in_is_imported(tmp_path, monkeypatch):

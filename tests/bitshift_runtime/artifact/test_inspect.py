@@ -229,13 +229,13 @@ def test_headers_alone_are_enough_for_sizing_and_read_neither_weights_nor_tokeni
     assert facts.tensors == facts_of("pvc://models/", tmp_path).tensors
 
 
-def test_progress_tells_how_many_headers_of_how_many_were_read():
+def test_progress_tells_how_many_files_and_headers_of_how_many_were_read():
     told = []
     facts_of(
         "https://models.example/org/", server=FileServer(many_shards(3)), progress=lambda *parts: told.append(parts)
     )
 
-    assert told == [("headers", 1, 3), ("headers", 2, 3), ("headers", 3, 3)]
+    assert told == [(what, done, 3) for what in ("files", "headers") for done in (1, 2, 3)]
 
 
 def test_headers_that_are_large_together_are_refused_before_they_fill_the_memory(monkeypatch):
