@@ -7,8 +7,9 @@ its value and what must be. Not here: reading the artifacts that they name (`rea
 import difflib
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def models_in(path: Path) -> tuple[Document, ...]:
 
 
 def _documents(path: Path) -> Iterator[Any]:
-    raw = path.read_bytes()[: MAX_FILE_BYTES + 1]
+    with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+        raw = file.read(MAX_FILE_BYTES + 1)
     if len(raw) > MAX_FILE_BYTES:
         raise Refusal(f"{path} has more than {MAX_FILE_BYTES} bytes, which no API server takes.")
     try:

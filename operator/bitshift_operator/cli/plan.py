@@ -16,6 +16,7 @@ from rich.console import Console
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.rollout.releases import claim_of
 from bitshift_operator.cluster.engines import load_engines
+from bitshift_operator.cluster.errors import Forbidden
 
 from .access import Access, Refusal, connected
 from .gpus import Imagined, imagined
@@ -48,7 +49,8 @@ A rung that fits only once there is room (`Waiting`) counts as one that fits.
 @click.command(epilog=EXAMPLES)
 @click.option(
     "-f", "--filename", "files", multiple=True, required=True, metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path), help="QuantizedModels as YAML; may be repeated.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="QuantizedModels as YAML, - for standard input; may be repeated.",
 )  # fmt: skip
 @with_options(*NODES, *SERVING, ROOT)
 @click.option("--kubeconfig", default="", metavar="FILE", help="The kubeconfig; KUBECONFIG when not given.")
@@ -106,7 +108,13 @@ async def _grounds(documents: Sequence[Document], access: Access) -> tuple[list[
     chosen = access.resolved()
     async with connected(chosen) as kube:
         namespaces = [each.namespace or chosen.namespace for each in documents]
-        cluster = await read_cluster(kube, load_engines(), set(namespaces))
+        try:
+            cluster = await read_cluster(kube, load_engines(), set(namespaces))
+        except Forbidden as error:
+            raise Refusal(
+                f"Room is shared by all: nodes and pods of the whole cluster are read, and you may not: {error.message}. "
+                "Say which nodes there are by `--gpu H100-80 --count 2`."
+            ) from error
         found = [await cluster.beside(kube, *each) for each in zip(documents, namespaces, strict=True)]
     return found, cluster.words
 

@@ -14,6 +14,7 @@ from bitshift_operator.cli import plan as command
 from bitshift_operator.cluster.kinds import CONFIG_MAP, NODE, POD, RUNTIME_PROFILE, SERVICE
 from tests.bitshift_core.fit.builders import H100, smollm, some_facts
 from tests.bitshift_operator.cli.artifacts import llama_8b, tiny_gguf
+from tests.fake_store import Refused
 
 PROFILE = {
     "image": "vllm/vllm-openai:v0.19.0",
@@ -173,6 +174,13 @@ def test_without_nodes_or_a_kubeconfig_the_way_out_is_said(tmp_path, read):
     assert "say which nodes by `--gpu H100-80 --count 2`" in " ".join(result.stderr.split())
 
 
+def test_a_file_may_come_by_standard_input(tmp_path, read):
+    text = a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, serving=SMALL).read_text()
+    result = CliRunner().invoke(main, ["plan", "-f", "-", "--gpu", "H100"], input=text)
+
+    assert result.exit_code == 0, result.stderr
+
+
 def test_a_file_that_is_wrong_or_missing_is_refused_before_anything_is_read(tmp_path, read):
     wrong = run("-f", a_model(tmp_path, serving=SMALL), "--gpu", "H100")
     missing = run("-f", tmp_path / "none.yaml", "--gpu", "H100")
@@ -273,6 +281,18 @@ async def test_a_claim_is_planned_by_what_a_job_in_the_cluster_read_of_it(tmp_pa
 
     assert (rung["verdict"], rung["scheme"]) == ("Fits", "BF16")
     assert rung["notes"] == ["Not read now, but as a Job in the cluster read it earlier."]
+
+
+async def test_who_may_not_see_the_cluster_is_told_the_way_around(tmp_path, api, kubeconfig, read):
+    def interrupt(verb, target):
+        if target.kind.kind == "Pod":
+            raise Refused(403, "Forbidden", "pods is forbidden")
+
+    api.interrupt = interrupt
+    result = await against(kubeconfig, a_model(tmp_path, {"artifact": "https://m.example/bf16/"}))
+
+    assert result.exit_code == 1
+    assert "you may not: pods is forbidden. Say which nodes there are by `--gpu" in " ".join(result.stderr.split())
 
 
 async def test_options_for_nodes_leave_the_cluster_alone(tmp_path, api, kubeconfig, read):
