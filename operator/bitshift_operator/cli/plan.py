@@ -24,6 +24,7 @@ from .manifests import Document, models_in
 from .options import NODES, OUTPUT, ROOT, SERVING, asked_of, consoles, roots_of, with_options
 from .reading import Told, patience, read_facts
 from .rungs import Ground, ModelPlan, Read, as_json, plan_model, verdict_status
+from .sizing import Asked
 from .surroundings import read_cluster
 from .tables import PlanScreen
 
@@ -82,7 +83,7 @@ def plan(
 
 
 async def _plans(
-    documents: Sequence[Document], asked: Any, nodes: Imagined | None, access: Access, roots: dict[str, Path]
+    documents: Sequence[Document], asked: Asked, nodes: Imagined | None, access: Access, roots: dict[str, Path]
 ) -> tuple[list[ModelPlan], str]:
     reading = asyncio.create_task(_read_all(documents, roots))
     try:
@@ -112,8 +113,8 @@ async def _grounds(documents: Sequence[Document], access: Access) -> tuple[list[
             cluster = await read_cluster(kube, load_engines(), set(namespaces))
         except Forbidden as error:
             raise Refusal(
-                f"Room is shared by all: nodes and pods of the whole cluster are read, and you may not: {error.message}. "
-                "Say which nodes there are by `--gpu H100-80 --count 2`."
+                "Room is shared by all: nodes and pods of the whole cluster are read, and you may not: "
+                f"{error.message}. Say which nodes there are by `--gpu H100-80 --count 2`."
             ) from error
         found = [await cluster.beside(kube, *each) for each in zip(documents, namespaces, strict=True)]
     return found, cluster.words
