@@ -168,7 +168,9 @@ def _shape(fields: Fields, kind: AttentionKind, hidden: int) -> LayerGroup:
     if latent:
         rotary = fields.integer("qk_rope_head_dim", default=64)
         return LayerGroup(kind="mla", layers=1, kv_heads=1, key_dim=latent + rotary, value_dim=latent)
-    heads = fields.integer("num_attention_heads", "n_head", default=1) or 1
+    heads = fields.integer("num_attention_heads", "n_head")
+    if not heads:
+        raise malformed("config.json: 0 attention heads, and layers that attend.")
     kv_heads = fields.integer("num_key_value_heads", "num_kv_heads", "multi_query_group_num", default=heads)
     head_dim = fields.integer("head_dim", default=hidden // heads)
     window = fields.integer("sliding_window", "attention_chunk_size", default=0, limit=MAX_TOKENS)

@@ -12,7 +12,8 @@ from .errors import malformed, truncated
 Read = Callable[[int, int], bytes]
 """`read(offset, length)` returns those bytes of the file, or fewer where it ends."""
 
-CHUNK_BYTES = 1 << 20
+FIRST_CHUNK_BYTES, CHUNK_BYTES = 1 << 15, 1 << 20
+"""The first read is small and each next one four times larger: the parts of a split model have headers of a few KiB."""
 _LENGTH = struct.Struct("<Q")
 
 
@@ -24,6 +25,7 @@ class Cursor:
         self._buffer = b""
         self._base = 0  # the file's offset of the buffer's first byte
         self._at = 0
+        self._chunk = FIRST_CHUNK_BYTES
 
     @property
     def offset(self) -> int:
@@ -62,13 +64,15 @@ class Cursor:
     def skip_strings_digested(self, count: int) -> str:
         """Return the digest of that many length-prefixed strings: a vocabulary of 262,144 in a fraction of a second."""
         digest = hashlib.sha256()
-        for _ in range(count):
+        while count:
             self._need(_LENGTH.size)
-            length = _LENGTH.unpack_from(self._buffer, self._at)[0]
-            size = _LENGTH.size + self._string_bytes(length, CHUNK_BYTES)
-            self._need(size)
-            digest.update(self._buffer[self._at : self._at + size])
-            self._at += size
+            end, passed = _whole_strings(self._buffer, self._at, count)
+            if not passed:  # the next one goes on behind the buffer
+                length = _LENGTH.unpack_from(self._buffer, self._at)[0]
+                self._need(_LENGTH.size + self._string_bytes(length, CHUNK_BYTES))
+                end, passed = self._at + _LENGTH.size + length, 1
+            digest.update(memoryview(self._buffer)[self._at : end])
+            self._at, count = end, count - passed
         return f"sha256:{digest.hexdigest()}"
 
     def _need(self, count: int) -> None:
@@ -92,8 +96,20 @@ class Cursor:
         self._affordable(count)
         kept = self._buffer[self._at :]
         start = self.offset
-        wanted = max(count, min(CHUNK_BYTES, self._size - start)) - len(kept)
+        wanted = max(count, min(self._chunk, self._size - start)) - len(kept)
+        self._chunk = min(4 * self._chunk, CHUNK_BYTES)
         fresh = self._read(start + len(kept), wanted)
         self._buffer, self._base, self._at = kept + fresh, start, 0
         if len(self._buffer) < count:
             raise truncated(self._what, expected_bytes=start + count, present_bytes=start + len(self._buffer))
+
+
+def _whole_strings(buffer: bytes, at: int, count: int) -> tuple[int, int]:
+    """Return where the strings end that lie in the buffer whole, and how many of those asked for they are."""
+    unpack, size, held, passed = _LENGTH.unpack_from, _LENGTH.size, len(buffer), 0
+    while passed < count and at + size <= held:
+        following = at + size + unpack(buffer, at)[0]
+        if following > held:
+            break
+        at, passed = following, passed + 1
+    return at, passed

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from ..api.base import ApiObject
 from .errors import malformed
 
-MAX_FILES = 256
+MAX_FILES = 512
 MAX_NOTES = 16
 
 AttentionKind = Literal["full", "sliding", "mla", "linear"]

@@ -24,7 +24,7 @@ MAX_KEY_BYTES = 1_024
 MAX_TEXT_BYTES = 1 << 20
 MAX_DIMENSIONS = 4
 MAX_ELEMENTS = 1 << 48
-HEADER_BUDGET_BYTES = 128 << 20
+HEADER_BUDGET_BYTES = 64 << 20
 DEFAULT_ALIGNMENT = 32
 MAX_ALIGNMENT = 1 << 16
 
@@ -82,8 +82,8 @@ def read_gguf_header(read: Read, size_bytes: int, *, what: str = "The file") -> 
     """Return the header; anything but a whole, believable GGUF file is an `ArtifactError`."""
     cursor = Cursor(read, size_bytes, budget_bytes=HEADER_BUDGET_BYTES, what=what)
     version = _version(cursor, what)
-    tensor_count = _bounded(cursor.length(), MAX_TENSORS, f"{what} claims {{}} tensors")
-    key_count = _bounded(cursor.length(), MAX_KEYS, f"{what} claims {{}} metadata keys")
+    tensor_count = _bounded(cursor.length(), MAX_TENSORS, what, "tensors")
+    key_count = _bounded(cursor.length(), MAX_KEYS, what, "metadata keys")
     metadata = _unique((_key_value(cursor) for _ in range(key_count)), "metadata key")
     placed = _unique((_tensor_info(cursor) for _ in range(tensor_count)), "tensor")
     alignment = _alignment(metadata)
@@ -104,9 +104,9 @@ def _version(cursor: Cursor, what: str) -> int:
     raise unsupported(f"{what} has GGUF version {version}; versions 2 and 3 are read. Convert the model again.")
 
 
-def _bounded(count: int, limit: int, claim: str) -> int:
+def _bounded(count: int, limit: int, what: str, noun: str) -> int:
     if count > limit:
-        raise malformed(f"{claim.format(count)}; at most {limit} are believed.")
+        raise malformed(f"{what} claims {count} {noun}; at most {limit} are believed.")
     return count
 
 
@@ -146,7 +146,7 @@ def _scalar(kind: int, key: str) -> struct.Struct:
 
 def _array(cursor: Cursor, key: str) -> ArraySummary:
     kind = int(cursor.unpack(_UINT32)[0])
-    count = _bounded(cursor.length(), MAX_ARRAY_ELEMENTS, f"The metadata key {key[:80]!r} claims {{}} elements")
+    count = _bounded(cursor.length(), MAX_ARRAY_ELEMENTS, f"The metadata key {key[:80]!r}", "elements")
     if kind == _STRING:
         return ArraySummary(count, cursor.skip_strings_digested(count))
     if kind == _ARRAY:
@@ -160,9 +160,8 @@ def _array(cursor: Cursor, key: str) -> ArraySummary:
 
 def _tensor_info(cursor: Cursor) -> tuple[str, _Placed]:
     name = _name(cursor)
-    dimensions = _bounded(
-        int(cursor.unpack(_UINT32)[0]), MAX_DIMENSIONS, f"The tensor {name[:80]!r} claims {{}} dimensions"
-    )
+    dimensions = int(cursor.unpack(_UINT32)[0])
+    _bounded(dimensions, MAX_DIMENSIONS, f"The tensor {name[:80]!r}", "dimensions")
     shape = tuple(cursor.length() for _ in range(dimensions))
     kind = int(cursor.unpack(_UINT32)[0])
     offset = cursor.length()
@@ -181,7 +180,7 @@ def _tensor_info(cursor: Cursor) -> tuple[str, _Placed]:
 def _alignment(metadata: Mapping[str, Value]) -> int:
     value = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(value, int) or not 0 < value <= MAX_ALIGNMENT or value & (value - 1):
-        raise malformed(f"The alignment {value!r} is no power of two up to {MAX_ALIGNMENT}.")
+        raise malformed(f"The alignment {str(value)[:80]!r} is no power of two up to {MAX_ALIGNMENT}.")
     return value
 
 

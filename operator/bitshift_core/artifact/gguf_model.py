@@ -187,6 +187,10 @@ def attention_of(keys: Keys, *, layers: int, hidden: int) -> tuple[LayerGroup, .
                     window_tokens=window,
                 )
             )
+    if not groups:
+        raise ArtifactError(
+            "UnknownArchitecture", f"{keys.architecture!r} has neither `attention.head_count` nor recurrent layers."
+        )
     return merged(groups)
 
 

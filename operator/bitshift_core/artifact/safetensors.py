@@ -7,6 +7,7 @@ Format: huggingface/safetensors, README.
 import json
 import math
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -21,6 +22,8 @@ MAX_TENSORS = 400_000
 MAX_DIMENSIONS = 8
 MAX_NAME_CHARACTERS = 1_024
 MAX_ELEMENTS = 1 << 48
+MAX_PARSED_BYTES = 768 << 20
+"""Below the memory of the Job that reads; the largest tokenizers, with 262,144 tokens in 33 MB, take 463 MiB of it."""
 PREFIX = struct.Struct("<Q")
 DTYPE_BITS = {
     "BOOL": 8,
@@ -58,24 +61,34 @@ class SafetensorsHeader:
 
 def read_safetensors_header(read: Read, size_bytes: int, *, what: str = "The file") -> SafetensorsHeader:
     """Return the header; anything but a whole, believable safetensors file is an `ArtifactError`."""
+    return parsed_header(raw_header(read, size_bytes, what=what), size_bytes, what=what)
+
+
+def raw_header(read: Read, size_bytes: int, *, what: str = "The file") -> bytes:
+    """Return the header's JSON as it stands in the file: apart from parsing, so that many files are read at once."""
     prefix = read(0, PREFIX.size) if size_bytes >= PREFIX.size else b""
     if len(prefix) < PREFIX.size:
         raise truncated(what, expected_bytes=PREFIX.size, present_bytes=min(size_bytes, len(prefix)))
     length = PREFIX.unpack(prefix)[0]
     if length > MAX_HEADER_BYTES:
         raise malformed(f"{what} claims a header of {length} bytes; at most {MAX_HEADER_BYTES} are believed.")
-    data_start = PREFIX.size + length
-    raw = read(PREFIX.size, length) if data_start <= size_bytes else b""
+    raw = read(PREFIX.size, length) if PREFIX.size + length <= size_bytes else b""
     if len(raw) < length:
-        raise truncated(what, expected_bytes=data_start, present_bytes=min(size_bytes, PREFIX.size + len(raw)))
+        present = min(size_bytes, PREFIX.size + len(raw))
+        raise truncated(what, expected_bytes=PREFIX.size + length, present_bytes=present)
+    return raw
+
+
+def parsed_header(raw: bytes, size_bytes: int, *, what: str = "The file") -> SafetensorsHeader:
+    """Return what the header's JSON says of a file of so many bytes."""
     entries = json_object(raw, what)
     entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
         raise malformed(f"{what} claims {len(entries)} tensors; at most {MAX_TENSORS} are believed.")
     placed = sorted((_tensor(name, entry) for name, entry in entries.items()), key=lambda one: (one[1], one[2]))
-    end = _end_of_data(placed)
-    if data_start + end > size_bytes:
-        raise truncated(what, expected_bytes=data_start + end, present_bytes=size_bytes)
+    expected_bytes = PREFIX.size + len(raw) + _end_of_data(placed)
+    if expected_bytes > size_bytes:
+        raise truncated(what, expected_bytes=expected_bytes, present_bytes=size_bytes)
     return SafetensorsHeader(tuple(tensor for tensor, _, _ in placed), size_bytes)
 
 
@@ -93,7 +106,11 @@ def shards_of_index(raw: bytes, what: str) -> dict[str, str]:
 
 
 def check_shards(weight_map: Mapping[str, str], headers: Mapping[str, SafetensorsHeader]) -> None:
-    """Refuse a checkpoint in which a shard lacks a tensor that the index puts there."""
+    """Refuse a checkpoint in which a shard lacks a tensor that the index puts there, or two shards hold the same."""
+    names = Counter(tensor.name for header in headers.values() for tensor in header.tensors)
+    twice = sorted(name for name, count in names.items() if count > 1)
+    if twice:
+        raise malformed(f"The tensor {twice[0][:80]!r} is in {names[twice[0]]} of the files, which is once too often.")
     held = {(tensor.name, shard) for shard, header in headers.items() for tensor in header.tensors}
     missing = sorted(name for name, shard in weight_map.items() if (name, shard) not in held)
     if missing:
@@ -104,7 +121,12 @@ def check_shards(weight_map: Mapping[str, str], headers: Mapping[str, Safetensor
 
 
 def json_object(raw: bytes, what: str) -> dict[str, Any]:
-    """Return the JSON object; broken, nested beyond reason or with a name twice is refused."""
+    """Return the JSON object; broken, nested beyond reason or with a name twice is refused.
+
+    So is what would fill the memory: `{},` takes 3 bytes here and 72 once it is parsed.
+    """
+    if _parsed_bytes(raw) > MAX_PARSED_BYTES:
+        raise malformed(f"{what} would take more than {MAX_PARSED_BYTES} bytes of memory; no real model's does.")
     try:
         value = json.loads(raw, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
@@ -112,6 +134,15 @@ def json_object(raw: bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise malformed(f"{what} is not a JSON object.")
     return value
+
+
+def _parsed_bytes(raw: bytes) -> int:
+    """Return what the JSON takes at most as Python's objects: each object, field, list, value, and all text.
+
+    One letter outside the first plane makes all of the text, and a string that holds it, four bytes wide.
+    """
+    objects, fields, lists, values = (raw.count(sign) for sign in (b"{", b":", b"[", b","))
+    return (8 << 10) + 280 * (objects + fields) + 88 * lists + 64 * values + 8 * len(raw)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,7 +153,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_plain(name: str) -> bool:
-    return bool(name) and "/" not in name and "\\" not in name and not name.startswith(".")
+    return bool(name) and name.isprintable() and "/" not in name and "\\" not in name and not name.startswith(".")
 
 
 def _tensor(name: str, entry: object) -> tuple[Tensor, int, int]:

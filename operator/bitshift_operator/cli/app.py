@@ -1,6 +1,7 @@
 """The command line: options, exit codes, and which function answers.
 
-Exit codes: 0 done · 1 no cluster, or it said no · 2 wrong usage · 3 no such model · 4 nothing to do, and why.
+Exit codes: 0 done · 1 no cluster, or it said no · 2 wrong usage · 3 no such model · 4 nothing to do, and why ·
+5 some rungs fit and some do not.
 """
 
 import asyncio
@@ -16,7 +17,9 @@ from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.kinds import QUANTIZED_MODEL
 
 from .access import Access, connected, read_model
+from .plan import plan
 from .screen import screen
+from .size import size
 from .story import Story, as_json, understand
 from .verbs import VERBS
 from .watch import watch as watching
@@ -29,10 +32,12 @@ Examples:
   kubectl bitshift watch chat -n team    the same, as it changes
   kubectl bitshift rollback chat         everyone home at once
   kubectl bitshift why chat -o json      for programs
+  kubectl bitshift plan -f chat.yaml     what each rung needs and where it fits; works without a cluster too
+  kubectl bitshift size ./chat-awq       what an artifact needs
 
 \b
 Exit codes:
-  0 done   1 no cluster, or it said no   2 wrong usage   3 no such model   4 nothing to do
+  0 done   1 no cluster, or it said no   2 wrong usage   3 no such model   4 nothing to do   5 only some rungs fit
 
 Verbs write annotations that are bound to one release, never `spec`: GitOps has nothing to revert.
 """
@@ -55,6 +60,10 @@ def about_one_model(command: Command) -> Command:
 @click.group(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Ask about a QuantizedModel's rollout, and tell it what to do."""
+
+
+main.add_command(plan)
+main.add_command(size)
 
 
 @main.command()

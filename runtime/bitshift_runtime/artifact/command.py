@@ -29,11 +29,12 @@ DIGEST = click.option("--digest", default="", help="sha256:… that the bytes mu
 @click.option("--uri", required=True, help="pvc://CLAIM/PATH or https://…")
 @click.option("--mount", type=click.Path(path_type=Path), default=Path("/models"), help="Where the claim is mounted.")
 @click.option("--config-map", default="", help="ConfigMap to patch; none prints the facts.")
+@click.option("--headers-only", is_flag=True, help="Read no more than sizing needs: no digests, no tokenizer.")
 @DIGEST
-def facts(uri: str, mount: Path, config_map: str, digest: str) -> None:
+def facts(uri: str, mount: Path, config_map: str, digest: str, headers_only: bool) -> None:
     """Read an artifact's headers and digests and report what it is."""
     try:
-        found = read_facts(uri, mount, digest)
+        found = read_facts(uri, mount, digest, headers_only=headers_only)
     except ArtifactError as error:
         _report(config_map, {FACTS_KEY: None, ERROR_KEY: _refusal(error)})
         write_termination(_refusal(error))
@@ -57,13 +58,16 @@ def fetch(uri: str, target: Path, digest: str) -> None:
     write_termination(json.dumps({"reason": "Fetched", "message": f"{target.name} is there and verified."}))
 
 
-def read_facts(uri: str, mount: Path, digest: str) -> ArtifactFacts:
+def read_facts(uri: str, mount: Path, digest: str, *, headers_only: bool = False) -> ArtifactFacts:
     """Return the facts of the artifact; bytes that are not those asked for are refused.
 
     Over HTTP the bytes are not all read: the digest asked for stands in the facts and `fetch` holds the file to it.
     """
-    with http_client() as client:
-        found = inspect(source_of(uri, mount, client), Printed())
+    try:
+        with http_client() as client:
+            found = inspect(source_of(uri, mount, client), Printed(), headers_only=headers_only)
+    except OSError as error:
+        raise ArtifactError("ArtifactUnreadable", f"{uri} cannot be read: {error.strerror or error}.") from error
     if digest and found.weights_digest not in ("", digest):
         raise ArtifactError("DigestMismatch", f"{uri} has {found.weights_digest}, not {digest} as asked for.")
     return found if found.weights_digest else found.model_copy(update={"weights_digest": digest})

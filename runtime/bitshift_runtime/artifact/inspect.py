@@ -4,31 +4,34 @@ Here: layouts (one GGUF, a split one, one safetensors file, a sharded checkpoint
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bitshift_core.artifact.checkpoint import Beside, facts_from_checkpoint
 from bitshift_core.artifact.config import MAX_CONFIG_BYTES, read_config
 from bitshift_core.artifact.errors import ArtifactError, unsupported
 from bitshift_core.artifact.facts import MAX_FILES, ArtifactFacts, FileFact
-from bitshift_core.artifact.gguf import read_gguf_header
 from bitshift_core.artifact.gguf_model import facts_from_gguf
-from bitshift_core.artifact.safetensors import check_shards, read_safetensors_header, shards_of_index
+from bitshift_core.artifact.safetensors import check_shards, shards_of_index
 
+from .headers import gguf_headers, safetensors_headers, sizes_of
 from .source import Progress, Source
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-MAX_BESIDE_BYTES = 64 << 20
+MAX_INDEX_BYTES, MAX_BESIDE_BYTES = 32 << 20, 64 << 20
 _SPLIT = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
 
-def inspect(source: Source, progress: Progress) -> ArtifactFacts:
-    """Return the artifact's facts; what is wrong with it is an `ArtifactError`."""
+def inspect(source: Source, progress: Progress, *, headers_only: bool = False) -> ArtifactFacts:
+    """Return the artifact's facts; what is wrong with it is an `ArtifactError`.
+
+    With `headers_only` they are what sizing needs: weights are not digested, and the tokenizer is not looked at.
+    """
     entry = source.entry or _entry_of_folder(source)
     if entry.endswith(".gguf"):
-        return _inspect_gguf(source, _parts(entry), progress)
+        return _inspect_gguf(source, _parts(entry), progress, headers_only)
     if entry.endswith((".safetensors", ".safetensors.index.json")):
-        return _inspect_checkpoint(source, entry, progress)
+        return _inspect_checkpoint(source, entry, progress, headers_only)
     raise unsupported(f"{entry!r} is neither GGUF nor safetensors; other formats are not read.")
 
 
@@ -58,36 +61,38 @@ def _parts(entry: str) -> tuple[str, ...]:
     return tuple(f"{split['stem']}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1))
 
 
-def _inspect_gguf(source: Source, names: Sequence[str], progress: Progress) -> ArtifactFacts:
-    sizes = _sizes(source, names)
-    headers = [
-        read_gguf_header(_reader(source, name), size, what=name) for name, size in zip(names, sizes, strict=True)
-    ]
-    return facts_from_gguf(headers, _file_facts(source, names, sizes, progress))
+def _inspect_gguf(source: Source, names: Sequence[str], progress: Progress, headers_only: bool) -> ArtifactFacts:
+    sizes = _sizes(source, names, progress)
+    headers = gguf_headers(source, names, sizes, progress)
+    return facts_from_gguf(headers, _file_facts(source, names, sizes, progress, headers_only))
 
 
-def _inspect_checkpoint(source: Source, entry: str, progress: Progress) -> ArtifactFacts:
-    config = read_config(_required(source, "config.json"), _beside(source, "hf_quant_config.json"))
-    weight_map = shards_of_index(_required(source, entry), entry) if entry.endswith(".json") else {}
+def _inspect_checkpoint(source: Source, entry: str, progress: Progress, headers_only: bool) -> ArtifactFacts:
+    config = read_config(
+        _required(source, "config.json", MAX_CONFIG_BYTES), _beside(source, "hf_quant_config.json", MAX_CONFIG_BYTES)
+    )
+    is_index = entry.endswith(".json")
+    weight_map = shards_of_index(_required(source, entry, MAX_INDEX_BYTES), entry) if is_index else {}
     names = tuple(sorted(set(weight_map.values()))) or (entry,)
-    sizes = _sizes(source, names)
-    headers = {
-        name: read_safetensors_header(_reader(source, name), size, what=name)
-        for name, size in zip(names, sizes, strict=True)
-    }
+    sizes = _sizes(source, names, progress)
+    headers = safetensors_headers(source, names, sizes, progress)
     check_shards(weight_map, headers)
-    beside = Beside(
+    beside = Beside() if headers_only else _files_beside(source)
+    files = _file_facts(source, names, sizes, progress, headers_only)
+    return facts_from_checkpoint(config, tuple(headers.values()), files, beside)
+
+
+def _files_beside(source: Source) -> Beside:
+    return Beside(
         tokenizer_json=_beside(source, "tokenizer.json"),
         tokenizer_model=_beside(source, "tokenizer.model"),
         tokenizer_config=_beside(source, "tokenizer_config.json"),
         chat_template=_beside(source, "chat_template.jinja"),
     )
-    files = _file_facts(source, names, sizes, progress)
-    return facts_from_checkpoint(config, tuple(headers.values()), files, beside)
 
 
-def _sizes(source: Source, names: Sequence[str]) -> tuple[int, ...]:
-    sizes = {name: source.size(name) for name in names}
+def _sizes(source: Source, names: Sequence[str], progress: Progress) -> tuple[int, ...]:
+    sizes = dict(zip(names, sizes_of(source, names, progress), strict=True))
     missing = [name for name, size in sizes.items() if size is None]
     if missing and len(names) == 1:
         raise ArtifactError("ArtifactNotFound", f"There is no {missing[0]}.")
@@ -96,30 +101,28 @@ def _sizes(source: Source, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(size for size in sizes.values() if size is not None)
 
 
-def _file_facts(source: Source, names: Sequence[str], sizes: Sequence[int], progress: Progress) -> tuple[FileFact, ...]:
+def _file_facts(
+    source: Source, names: Sequence[str], sizes: Sequence[int], progress: Progress, headers_only: bool
+) -> tuple[FileFact, ...]:
     """Return the files with their digests: last, because a broken header should not wait for gigabytes."""
     too_long = [name for name in names if len(name) > 96]
     if too_long:
         raise unsupported(f"The file name {too_long[0][:40]!r}… is longer than 96 characters.")
     return tuple(
-        FileFact(name=name, size_bytes=size, sha256=source.sha256(name, progress))
+        FileFact(name=name, size_bytes=size, sha256="" if headers_only else source.sha256(name, progress))
         for name, size in zip(names, sizes, strict=True)
     )
 
 
-def _reader(source: Source, name: str) -> Callable[[int, int], bytes]:
-    return lambda offset, length: source.read(name, offset, length)
-
-
-def _required(source: Source, name: str) -> bytes:
+def _required(source: Source, name: str, limit_bytes: int) -> bytes:
     size = source.size(name)
     if size is None:
         raise ArtifactError("ArtifactNotFound", f"There is no {name} beside the weights.")
-    if size > MAX_CONFIG_BYTES * 8:
-        raise unsupported(f"{name} has {size} bytes; at most {MAX_CONFIG_BYTES * 8} are read.")
+    if size > limit_bytes:
+        raise unsupported(f"{name} has {size} bytes; at most {limit_bytes} are read.")
     return source.read(name, 0, size)
 
 
-def _beside(source: Source, name: str) -> bytes:
+def _beside(source: Source, name: str, limit_bytes: int = MAX_BESIDE_BYTES) -> bytes:
     size = source.size(name)
-    return source.read(name, 0, size) if size and size <= MAX_BESIDE_BYTES else b""
+    return source.read(name, 0, size) if size and size <= limit_bytes else b""

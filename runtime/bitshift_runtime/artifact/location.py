@@ -8,6 +8,8 @@ from bitshift_core.artifact.errors import ArtifactError
 
 from .source import ClaimSource, HttpSource, Source
 
+LOCAL = "of this machine"
+
 
 def source_of(uri: str, mount: Path, client: httpx.Client) -> Source:
     """Return the source; what is not read yet is refused by name, with what is."""
@@ -15,6 +17,8 @@ def source_of(uri: str, mount: Path, client: httpx.Client) -> Source:
     if scheme == "pvc":
         claim, _, path = rest.partition("/")
         return ClaimSource(claim, path, mount)
+    if scheme == "file":  # only what a person reads on their own machine: no spec can name it
+        return ClaimSource(LOCAL, rest.lstrip("/"), Path("/"))
     if scheme in ("https", "http"):
         return HttpSource(uri, client)
     raise ArtifactError("UnsupportedSource", f"{scheme}:// is not read; use pvc://CLAIM/PATH or https://.")

@@ -6,7 +6,7 @@ Here: names, sizes, ranges, digests. Not here: which files make an artifact (`in
 import hashlib
 import os
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -16,12 +16,14 @@ from bitshift_core.artifact.errors import ArtifactError
 
 HASH_CHUNK_BYTES = 4 << 20
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+HEAD_BYTES = 4_096
+"""What is asked for with a file's size: most shards' headers end within it, so that one request tells both."""
 Progress = Callable[[str, int, int], None]
-"""Called with a file's name, its bytes that were read and its size."""
+"""Called with what is read (a file, `files`, or `headers`), how much of it was read, and how much there is."""
 
 
 class Source(Protocol):
-    """A folder, or one file in it."""
+    """A folder, or one file in it. Sizes and ranges may be asked for from several threads."""
 
     @property
     def entry(self) -> str:
@@ -48,8 +50,9 @@ class ClaimSource:
         target = _inside(mount, path, claim)
         if not target.exists():
             raise self._missing(path)
-        self._folder = target if target.is_dir() else target.parent
-        self.entry = "" if target.is_dir() else target.name
+        # A file keeps the name that was asked for: a link of a Hugging Face cache leads to a blob without a suffix.
+        self._folder = target if target.is_dir() else _inside(mount, str(PurePosixPath(path).parent), claim)
+        self.entry = "" if target.is_dir() else PurePosixPath(path).name
 
     def names(self) -> tuple[str, ...]:
         """Return the files in the folder."""
@@ -90,7 +93,10 @@ class ClaimSource:
 def _inside(mount: Path, path: str, claim: str) -> Path:
     """Return the path below the mount; links are followed, but not out of the claim."""
     root = mount.resolve()
-    target = (root / path).resolve()
+    try:
+        target = (root / path).resolve()
+    except (RuntimeError, ValueError, OSError) as error:  # links in a circle; a NUL, or more letters than a path has
+        raise ArtifactError("ArtifactNotFound", f"The path {path[:80]!r} cannot be followed: {error}.") from None
     if not target.is_relative_to(root):
         raise ArtifactError("ArtifactNotFound", f"The path {path!r} leads out of the claim {claim}.")
     return target
@@ -106,41 +112,47 @@ class HttpSource:
         self.entry = unquote(parts.path.rpartition("/")[2])
         self._client = client
         self._sizes: dict[str, int | None] = {}
+        self._heads: dict[str, bytes] = {}
 
     def names(self) -> None:
         """Return None: HTTP lists nothing."""
 
     def size(self, name: str) -> int | None:
-        """Return the file's bytes as the answer to its first byte tells them."""
+        """Return the file's bytes as the answer to its first ones tells them."""
         if name not in self._sizes:
-            self._sizes[name] = self._ask_size(name)
+            self._sizes[name] = self._begin(name)
         return self._sizes[name]
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        """Return a range of the file."""
-        size = self.size(name) or 0
-        end = min(offset + length, size)
-        if end <= offset:
-            return b""
-        with self._get(name, offset, end - 1) as answer:
+        """Return a range of the file; its first bytes came with its size."""
+        end = min(offset + length, self.size(name) or 0)
+        known = self._heads.get(name, b"")[offset:end]
+        if offset + len(known) >= end:
+            return known
+        with self._get(name, offset + len(known), end - 1) as answer:
             if answer.status_code != httpx.codes.PARTIAL_CONTENT:
                 raise self._refused(name, answer.status_code)
-            return _at_most(answer, end - offset)
+            return known + _at_most(answer, end - offset - len(known))
 
     def sha256(self, name: str, progress: Progress) -> str:
         """Return nothing: headers are read without a download, and `fetch` checks the whole file."""
         return ""
 
-    def _ask_size(self, name: str) -> int | None:
-        with self._get(name, 0, 0) as answer:
+    def _begin(self, name: str) -> int | None:
+        """Return the file's size and keep its first bytes; None where there is no such file."""
+        with self._get(name, 0, HEAD_BYTES - 1) as answer:
+            total = _told_size(answer)
             if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
                 return None
-            if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and total == 0:
+                return 0
+            is_whole = answer.status_code == httpx.codes.OK and total is not None and total <= HEAD_BYTES
+            if answer.status_code != httpx.codes.PARTIAL_CONTENT and not is_whole:
                 raise self._refused(name, answer.status_code)
-            total = answer.headers.get("content-range", "").rpartition("/")[2]
-        if not total.isdecimal():
-            raise ArtifactError("RangeNotSupported", f"{self._base}{name} does not tell its size in `Content-Range`.")
-        return int(total)
+            if total is None:
+                raise ArtifactError("RangeNotSupported", f"{self._base}{name} does not tell its size.")
+            self._heads[name] = _at_most(answer, HEAD_BYTES)
+        return total
 
     def _get(self, name: str, first: int, last: int) -> "_Stream":
         url = urljoin(self._base, quote(name)) + (f"?{self._query}" if self._query else "")
@@ -175,6 +187,14 @@ class _Stream:
             raise unreachable(self._url, failure[1]) from failure[1]
 
 
+def _told_size(answer: httpx.Response) -> int | None:
+    """Return the file's size as a range's answer tells it, or a whole one's: small files may come whole."""
+    total = answer.headers.get("content-range", "").rpartition("/")[2]
+    if answer.status_code == httpx.codes.OK:
+        total = answer.headers.get("content-length", "")
+    return int(total) if total.isdecimal() and len(total) < 20 else None
+
+
 def _at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
     """Return the body up to the limit: a server may send more than it was asked for."""
     parts, held = [], 0
@@ -192,6 +212,6 @@ def unreachable(url: str, error: Exception) -> ArtifactError:
 
 
 def http_client() -> httpx.Client:
-    """Return the client that all reads share: redirects are followed, proxies of the environment used."""
+    """Return the client that all reads and threads share: redirects are followed, proxies of the environment used."""
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     return httpx.Client(follow_redirects=True, max_redirects=5, timeout=timeout)

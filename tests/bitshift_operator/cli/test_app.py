@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from bitshift_core.rollout import names
@@ -12,24 +11,7 @@ from bitshift_operator.cli.story import understand
 from bitshift_operator.cli.watch import one_line
 from bitshift_operator.cluster.kinds import QUANTIZED_MODEL
 from tests.bitshift_operator.cli.models import AWQ, a_model
-from tests.fake_api import FakeApi
 from tests.fake_store import Refused
-
-
-@pytest.fixture
-def kubeconfig(api: FakeApi, tmp_path):
-    path = tmp_path / "kubeconfig"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "here",
-                "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
-                "clusters": [{"name": "c", "cluster": {"server": api.url}}],
-                "users": [{"name": "u", "user": {"token": "t"}}],
-            }
-        )
-    )
-    return str(path)
 
 
 async def run(kubeconfig, *args):

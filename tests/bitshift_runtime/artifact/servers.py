@@ -28,7 +28,7 @@ class FileServer:
             return self._sent(200, data, {"content-length": str(len(data))})
         first, last = int(wanted[1]), min(int(wanted[2] or len(data) - 1), len(data) - 1)
         if first >= len(data):
-            return httpx.Response(416)
+            return httpx.Response(416, headers={"content-range": f"bytes */{len(data)}"})
         part = data[first : last + 1]
         headers = {"content-range": f"bytes {first}-{last}/{len(data)}", "content-length": str(len(part))}
         return self._sent(206, part, headers)

@@ -61,8 +61,16 @@ def test_other_bytes_than_the_rung_names_are_refused(tmp_path, patched, terminat
         assert json.loads(termination.read_text())["reason"] == reason
 
 
+def test_without_a_config_map_the_facts_alone_are_printed(tmp_path):
+    (tmp_path / "m.gguf").write_bytes(GGUF)
+    result = run("facts", "--uri", f"file://{tmp_path}/m.gguf", "--headers-only")
+
+    assert ArtifactFacts.model_validate_json(result.stdout).files[0].sha256 == ""
+    assert "headers: 1 of 1" in result.stderr
+
+
 def test_a_crash_ends_non_zero(tmp_path, monkeypatch, termination):
-    monkeypatch.setattr(command, "read_facts", lambda *_: 1 / 0)
+    monkeypatch.setattr(command, "read_facts", lambda *_, **__: 1 / 0)
 
     assert run("facts", "--uri", "pvc://models/m.gguf").exit_code != 0
 

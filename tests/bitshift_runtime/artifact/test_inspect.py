@@ -2,10 +2,15 @@
 
 import hashlib
 import json
+import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bitshift_core.artifact.errors import ArtifactError
+from bitshift_runtime.artifact import headers
+from bitshift_runtime.artifact.command import read_facts
 from bitshift_runtime.artifact.inspect import inspect
 from bitshift_runtime.artifact.location import source_of
 from tests.bitshift_core.artifact.builders import TINY, TINY_TENSORS, gguf, safetensors
@@ -15,9 +20,9 @@ from tests.bitshift_runtime.artifact.servers import FileServer
 GGUF = gguf()
 
 
-def facts_of(uri, mount=None, server=None):
+def facts_of(uri, mount=None, server=None, progress=lambda *_: None, **how):
     with (server or FileServer({})).client() as client:
-        return inspect(source_of(uri, mount, client), lambda *_: None)
+        return inspect(source_of(uri, mount, client), progress, **how)
 
 
 def refusal_of(uri, mount=None, server=None) -> ArtifactError:
@@ -154,3 +159,166 @@ def test_a_broken_connection_is_the_artifacts_failure_not_a_crash():
     server = FileServer({"/m.gguf": GGUF}, breaks_after=10, breaks=99)
 
     assert refusal_of("https://models.example/m.gguf", server=server).reason == "ArtifactUnreachable"
+
+
+def many_shards(count: int, tensors: int = 1) -> dict[str, bytes]:
+    """A checkpoint whose layers' tensors are dealt out to that many shards."""
+    files = sharded()
+    names = [f"model-{number:05d}.safetensors" for number in range(count)]
+    held = {
+        name: {f"model.layers.0.{name}.{tensor}.weight": ("BF16", (4, 4)) for tensor in range(tensors)}
+        for name in names
+    }
+    held[names[0]]["model.embed_tokens.weight"] = ("BF16", (96, 64))
+    index = {"weight_map": {tensor: name for name in names for tensor in held[name]}}
+    kept = {name: files[name] for name in ("config.json", "tokenizer.json")}
+    shards = {name: safetensors(tensors) for name, tensors in held.items()}
+    return {f"/org/{name}": data for name, data in (kept | shards).items()} | {
+        "/org/model.safetensors.index.json": json.dumps(index).encode()
+    }
+
+
+def test_over_http_each_shard_costs_one_request_for_its_size_and_its_header():
+    server = FileServer(many_shards(40))
+    facts = facts_of("https://models.example/org/", server=server, headers_only=True)
+
+    asked = [request.url.path for request in server.requests if request.url.path.startswith("/org/model-")]
+    assert len(facts.files) == 40
+    assert len(asked) == len(set(asked)) == 40
+
+
+def test_a_header_longer_than_the_first_answer_is_completed_by_one_more():
+    server = FileServer(many_shards(2, tensors=200))
+
+    assert sum(group.count for group in facts_of("https://models.example/org/", server=server).tensors) == 401
+    assert len([request for request in server.requests if "model-00001" in request.url.path]) == 2
+
+
+def test_no_more_than_a_bounded_number_of_shards_is_asked_for_at_a_time(monkeypatch):
+    server = FileServer(many_shards(40))
+    running, most, lock, four_at_once = 0, 0, threading.Lock(), threading.Barrier(4)
+    monkeypatch.setattr(headers, "PARALLEL_READS", 4)
+    answer = server.answer
+
+    def counting(request):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        if "model-0" in request.url.path:
+            four_at_once.wait(timeout=10)  # breaks unless four are on their way together
+        with lock:
+            running -= 1
+        return answer(request)
+
+    server.answer = counting
+    facts_of("https://models.example/org/", server=server, headers_only=True)
+
+    assert most == 4
+
+
+def test_headers_alone_are_enough_for_sizing_and_read_neither_weights_nor_tokenizer(tmp_path):
+    server = FileServer({f"/org/{name}": content for name, content in sharded().items()})
+    facts = facts_of("https://models.example/org/", server=server, headers_only=True)
+    lay(tmp_path, sharded())
+    local = facts_of("pvc://models/", tmp_path, headers_only=True)
+
+    assert not [request for request in server.requests if "tokenizer" in request.url.path]
+    assert facts == local
+    assert (facts.weights_digest, facts.tokenizer_digest) == ("", "")
+    assert facts.tensors == facts_of("pvc://models/", tmp_path).tensors
+
+
+def test_progress_tells_how_many_files_and_headers_of_how_many_were_read():
+    told = []
+    facts_of(
+        "https://models.example/org/", server=FileServer(many_shards(3)), progress=lambda *parts: told.append(parts)
+    )
+
+    assert told == [(what, done, 3) for what in ("files", "headers") for done in (1, 2, 3)]
+
+
+def test_headers_that_are_large_together_are_refused_before_they_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(headers, "MAX_HEADERS_BYTES", 10_000)
+    refusal = refusal_of("https://models.example/org/", server=FileServer(many_shards(4, tensors=40)))
+
+    assert (refusal.reason, "more than 10000 bytes" in str(refusal)) == ("MalformedArtifact", True)
+
+
+def test_a_tensor_in_two_shards_is_not_counted_twice_but_refused(tmp_path):
+    files = sharded()
+    files["model-2.safetensors"] = safetensors(TENSORS)
+    lay(tmp_path, files)
+    refusal = refusal_of("pvc://models/", tmp_path)
+
+    assert refusal.reason == "MalformedArtifact"
+    assert "is in 2 of the files" in str(refusal)
+
+
+def test_an_empty_file_and_a_small_one_that_comes_whole_are_understood():
+    empty = FileServer({"/org/model.safetensors": b"", "/org/config.json": json.dumps(CONFIG).encode()})
+    whole = FileServer({f"/org/{name}": content for name, content in sharded().items()}, ranges=False)
+
+    assert refusal_of("https://models.example/org/", server=empty).reason == "TruncatedArtifact"
+    assert refusal_of("https://models.example/org/", server=whole).reason == "RangeNotSupported"
+    small = {"model.safetensors": safetensors({"model.embed_tokens.weight": ("BF16", (4, 64))})}
+    small = FileServer(
+        {f"/{name}": data for name, data in (small | {"config.json": json.dumps(CONFIG).encode()}).items()},
+        ranges=False,
+    )
+    assert facts_of("https://models.example/", server=small).vocab_size == 96
+
+
+def test_a_link_of_a_hugging_face_cache_keeps_the_name_that_was_asked_for(tmp_path):
+    lay(tmp_path / "blobs", {"0a1b2c": GGUF})
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "m.gguf").symlink_to("../blobs/0a1b2c")
+
+    assert facts_of("pvc://models/snapshots/m.gguf", tmp_path).files[0].name == "m.gguf"
+    assert facts_of(f"file://{tmp_path}/snapshots/m.gguf").files[0].name == "m.gguf"
+    assert facts_of(f"file://{tmp_path}/snapshots").files[0].name == "m.gguf"
+
+
+@pytest.mark.parametrize("path", ["a", "m\0.gguf", "x" * 300 + ".gguf"])
+def test_a_path_that_leads_nowhere_is_refused_and_does_not_crash(tmp_path, path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+
+    with pytest.raises(ArtifactError) as caught:
+        read_facts(f"pvc://models/{path}", tmp_path, "")
+    assert caught.value.reason in ("ArtifactNotFound", "ArtifactUnreadable")
+
+
+FILES = {f"/org/{name}": content for name, content in sharded().items()}
+NAMES = st.sampled_from(sorted(FILES))
+OTHERS = st.one_of(
+    st.none(),
+    st.sampled_from([b"", b"{}", b"[]", b"\xff" * 9, b"\0" * 5_000, *FILES.values()]),
+    st.integers(0, 400),
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.dictionaries(NAMES, OTHERS, min_size=1, max_size=4))
+def test_a_folder_whose_files_are_missing_cut_or_each_others_is_read_or_refused(changes):
+    files = dict(FILES)
+    for name, other in changes.items():
+        files[name] = FILES[name][:other] if isinstance(other, int) else other
+    try:
+        server = FileServer({name: content for name, content in files.items() if content is not None})
+        assert facts_of("https://models.example/org/", server=server).weight_bytes > 0
+    except ArtifactError as error:
+        assert error.reason.isalpha() and 10 < len(str(error)) < 600
+
+
+@pytest.mark.parametrize(
+    "told", ["bytes 0-9/*", "bytes 0-9/-1", f"bytes 0-9/{'9' * 30}", "nonsense", "bytes 0-9/9223372036854775807"]
+)
+def test_a_server_that_lies_about_a_files_size_is_not_believed(told):
+    class Liar(FileServer):
+        def _sent(self, status, data, headers):
+            return super()._sent(status, data, headers | {"content-range": told})
+
+    refusal = refusal_of("https://models.example/m.gguf", server=Liar({"/m.gguf": GGUF[:300]}))
+
+    assert refusal.reason in ("RangeNotSupported", "TruncatedArtifact", "ArtifactUnreadable")

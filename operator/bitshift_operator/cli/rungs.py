@@ -1,0 +1,221 @@
+"""A ladder planned: what each rung needs, whether nodes hold it, or why nobody can tell.
+
+Pure: spec, facts, profiles and nodes → answers, by the functions that the operator itself decides with.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from bitshift_core.api.catalogue import RuntimeProfileSpec
+from bitshift_core.api.v1alpha1 import QuantizedModelSpec, Rung, SizeItem
+from bitshift_core.artifact.errors import ArtifactError
+from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.need import Need
+from bitshift_core.fit.placement import Node
+from bitshift_core.fit.plan import plan_release
+from bitshift_core.rollout.errors import UserError
+from bitshift_core.rollout.releases import need_of, resolve
+from bitshift_core.rollout.stable import StableFacts
+
+from .manifests import Document
+from .sizing import RUNTIME_OF_FORMAT, Asked, capacity_bytes, serving_json
+
+State = Literal["Fits", "Waiting", "DoesNotFit", "Refused", "Unreadable"]
+Read = ArtifactFacts | ArtifactError
+KEPT = "Not read now, but as a Job in the cluster read it earlier."
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What rungs are planned on: nodes, engines, and what is known of the release that serves now."""
+
+    nodes: tuple[Node, ...]
+    engines: EngineConstants
+    profiles: Mapping[str, RuntimeProfileSpec]
+    stable: StableFacts | None = None
+    stable_runtime: str | None = None
+    knows_gpus: bool = True
+    knows_memory: bool = True
+    kept: Mapping[str, ArtifactFacts] = field(default_factory=dict)
+    """Facts that a Job in the cluster read earlier, by artifact."""
+
+
+@dataclass(frozen=True)
+class RungPlan:
+    """One rung's answer."""
+
+    name: str
+    artifact: str
+    state: State
+    reason: str
+    message: str
+    facts: ArtifactFacts | None = None
+    need: Need | None = None
+    items: tuple[SizeItem, ...] = ()
+    capacity_bytes: int = 0
+    node_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """It fits now, or once there is room."""
+        return self.state in ("Fits", "Waiting")
+
+    @property
+    def needed_bytes(self) -> int:
+        """Return the sum."""
+        return sum(item.bytes for item in self.items)
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """A model's whole ladder."""
+
+    source: str
+    namespace: str
+    name: str
+    rungs: tuple[RungPlan, ...]
+    notes: tuple[str, ...] = ()
+
+
+def plan_model(document: Document, read: Mapping[str, Read], asked: Asked, ground: Ground) -> ModelPlan:
+    """Return the plan of every rung, best first as the ladder has them."""
+    rungs = tuple(plan_rung(document.spec, rung, read[rung.artifact], asked, ground) for rung in document.spec.ladder)
+    return ModelPlan(document.source, document.namespace, document.name, rungs, _unsaid(document.spec, asked, ground))
+
+
+def plan_rung(spec: QuantizedModelSpec, rung: Rung, read: Read, asked: Asked, ground: Ground) -> RungPlan:
+    """Return one rung's plan; what cannot be told is said to be so, never guessed to fit."""
+    if not isinstance(read, ArtifactError):
+        return _judged(spec, rung, read, asked, ground)
+    if kept := ground.kept.get(rung.artifact):
+        found = _judged(spec, rung, kept, asked, ground)
+        return replace(found, notes=(*found.notes, KEPT))
+    return RungPlan(rung.name, rung.artifact, "Unreadable", read.reason, str(read))
+
+
+def _judged(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: Asked, ground: Ground) -> RungPlan:
+    try:
+        return _planned(spec, rung, facts, asked, ground)
+    except UserError as error:
+        return RungPlan(rung.name, rung.artifact, "Refused", error.reason, error.message, facts=facts)
+
+
+def _planned(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: Asked, ground: Ground) -> RungPlan:
+    runtime = asked.runtime or spec.runtime or ground.stable_runtime or RUNTIME_OF_FORMAT[facts.format]
+    profile = ground.profiles.get(runtime) or _bare_profile(runtime, facts)
+    if facts.format not in profile.formats:
+        loads = ", ".join(profile.formats)
+        raise UserError(
+            "FormatNotServed", f"It is {facts.format}, which runtime '{runtime}' does not load (it loads {loads})."
+        )
+    resolved = resolve(_with(spec, asked), rung, runtime=runtime, profile=profile, stable=ground.stable, facts=facts)
+    need = need_of(resolved, facts)
+    if asked.gpus_per_replica is not None:
+        need = replace(need, gpus_per_replica=asked.gpus_per_replica)
+    elif spec.stable and not ground.stable and ground.knows_gpus and not _says_gpus(spec, rung):
+        need = replace(need, gpus_per_replica=1)
+    if asked.engine_version:
+        need = replace(need, engine_version=asked.engine_version)
+    _check_known(need, ground, is_said=_says_gpus(spec, rung))
+    fit = plan_release(need, ground.nodes, ground.engines)
+    return RungPlan(
+        name=rung.name,
+        artifact=rung.artifact,
+        state=fit.verdict,
+        reason=fit.reason,
+        message=fit.message,
+        facts=facts,
+        need=need,
+        items=fit.items,
+        capacity_bytes=capacity_bytes(fit, ground.nodes, need),
+        node_names=fit.node_names,
+        notes=facts.notes,
+    )
+
+
+def _check_known(need: Need, ground: Ground, *, is_said: bool) -> None:
+    """Refuse to guess the part of imagined nodes that no option describes."""
+    if need.gpus_per_replica and not ground.knows_gpus:
+        raise UserError("GPUUnknown", "It is served on GPUs: say which by `--gpu H100-80 --count 2`.")
+    if not need.gpus_per_replica and not ground.knows_memory:
+        why = "" if is_said else " (`serving.gpusPerReplica` is not said, and nothing runs that it is inherited from)"
+        raise UserError("MemoryUnknown", f"It is served on CPU{why}: say a node's memory by `--node-memory-gib`.")
+
+
+def _with(spec: QuantizedModelSpec, asked: Asked) -> QuantizedModelSpec:
+    """Return the spec with what options say of all rungs; a rung's own word is stronger, as in the cluster."""
+    said = {
+        "context_tokens": asked.context_tokens,
+        "concurrent_sequences": asked.sequences,
+        "kv_cache_dtype": asked.kv_cache_dtype,
+    }
+    serving = spec.serving.model_copy(update={name: value for name, value in said.items() if value is not None})
+    return spec.model_copy(update={"serving": serving})
+
+
+def _says_gpus(spec: QuantizedModelSpec, rung: Rung) -> bool:
+    return rung.serving.gpus_per_replica is not None or spec.serving.gpus_per_replica is not None
+
+
+def _unsaid(spec: QuantizedModelSpec, asked: Asked, ground: Ground) -> tuple[str, ...]:
+    """Return what the cluster would inherit from stable's pods and nobody knows here."""
+    if not spec.stable or ground.stable:
+        return ()
+    said, options = spec.serving, asked
+    unset = {
+        "serving.contextTokens": (said.context_tokens, options.context_tokens),
+        "serving.concurrentSequences": (said.concurrent_sequences, options.sequences),
+        "serving.gpusPerReplica": (said.gpus_per_replica, options.gpus_per_replica),
+        "serving.image": (said.image, options.engine_version or None),
+    }
+    missing = [f"`{name}`" for name, values in unset.items() if values == (None, None)]
+    if not missing:
+        return ()
+    return (
+        f"Inherited from the pods of Service '{spec.stable.service}' in the cluster, and not known here: "
+        f"{', '.join(missing)}. Say them in the file, or by options.",
+    )
+
+
+def _bare_profile(runtime: str, facts: ArtifactFacts) -> RuntimeProfileSpec:
+    """Return a profile that only says which engine it is: no cluster is asked for its own."""
+    formats = tuple(kind for kind, engine in RUNTIME_OF_FORMAT.items() if engine == runtime) or (facts.format,)
+    return RuntimeProfileSpec(image=f"{runtime}:latest", image_substrings=(runtime,), formats=formats)
+
+
+def as_json(plan: ModelPlan) -> dict[str, Any]:
+    """Return all of it for programs."""
+    return {
+        "source": plan.source,
+        "namespace": plan.namespace,
+        "name": plan.name,
+        "notes": list(plan.notes),
+        "rungs": [_rung_json(rung) for rung in plan.rungs],
+    }
+
+
+def _rung_json(rung: RungPlan) -> dict[str, Any]:
+    return {
+        "name": rung.name,
+        "artifact": rung.artifact,
+        "verdict": rung.state,
+        "reason": rung.reason,
+        "message": rung.message,
+        "scheme": rung.facts.scheme if rung.facts else None,
+        "serving": serving_json(rung.need) if rung.need else None,
+        "items": [item.as_json() for item in rung.items],
+        "neededBytes": rung.needed_bytes if rung.items else None,
+        "offeredBytes": rung.capacity_bytes or None,
+        "nodes": list(rung.node_names),
+        "notes": list(rung.notes),
+    }
+
+
+def verdict_status(plans: Sequence[ModelPlan]) -> Literal["all", "some", "none"]:
+    """Return how much of all ladders fits; a ladder without any rung that fits makes it none."""
+    if all(rung.fits for plan in plans for rung in plan.rungs):
+        return "all"
+    return "some" if all(any(rung.fits for rung in plan.rungs) for plan in plans) else "none"

@@ -1,0 +1,119 @@
+"""What a cluster offers a plan: its nodes, its profiles, and the pods that serve now.
+
+Here: a few lists, read once. Not here: what they mean for a rung (`rungs`).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from bitshift_core.api.catalogue import RuntimeProfileSpec
+from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.placement import Node, node_from_manifests
+from bitshift_core.fit.quantities import millis, whole
+from bitshift_core.rollout import names
+from bitshift_core.rollout.engine import recognise
+from bitshift_core.rollout.seeing import facts_in
+from bitshift_core.rollout.stable import StableFacts, read_container
+from bitshift_operator.cluster.caches import pod as taken_by
+from bitshift_operator.cluster.client import Kube, Manifest
+from bitshift_operator.cluster.errors import ApiError
+from bitshift_operator.cluster.kinds import CONFIG_MAP, NODE, POD, RUNTIME_PROFILE, SERVICE
+
+from .manifests import Document
+from .rungs import Ground
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What all models of a cluster share."""
+
+    nodes: tuple[Node, ...]
+    engines: EngineConstants
+    profiles: dict[str, RuntimeProfileSpec]
+    pods: tuple[Manifest, ...]
+    """Those of the namespaces that models are planned in."""
+
+    @property
+    def words(self) -> str:
+        """Return what it is in a person's words."""
+        gpus, free = sum(node.gpu_count for node in self.nodes), sum(node.gpu_free for node in self.nodes)
+        return f"the cluster's {len(self.nodes)} node{'' if len(self.nodes) == 1 else 's'}, {free} of {gpus} GPUs free"
+
+    async def beside(self, kube: Kube, document: Document, namespace: str) -> Ground:
+        """Return the ground of one model: what its stable runs with is inherited, as the operator does."""
+        stable = await self._stable(kube, document, namespace)
+        runtime = recognise(self.profiles, stable.image) if stable else None
+        kept = await _kept(kube, document, namespace)
+        return Ground(self.nodes, self.engines, self.profiles, stable, runtime, kept=kept)
+
+    async def _stable(self, kube: Kube, document: Document, namespace: str) -> StableFacts | None:
+        if not document.spec.stable:
+            return None
+        name = document.spec.stable.service
+        service = await kube.get(SERVICE, namespace, name)
+        selector = ((service or {}).get("spec") or {}).get("selector") or {}
+        pods = [pod for pod in self.pods if selector and _is_behind(pod, namespace, selector)]
+        if not pods:
+            return None
+        spec = pods[0]["spec"]
+        container = spec["containers"][0]
+        resources = container.get("resources") or {}
+        runtime = document.spec.runtime or recognise(self.profiles, container.get("image", ""))
+        profile = self.profiles.get(runtime or "")
+        return StableFacts(
+            service=name,
+            port=0,
+            ready_replicas=len(pods),
+            replicas=len(pods),
+            image=container.get("image", ""),
+            arguments=read_container(profile, container) if profile else {},
+            cpu_millis=millis((resources.get("requests") or {}).get("cpu")) or None,
+            node_selector=spec.get("nodeSelector") or {},
+            gpus=whole((resources.get("limits") or {}).get("nvidia.com/gpu")),
+        )
+
+
+async def read_cluster(kube: Kube, engines: EngineConstants, namespaces: Collection[str]) -> Cluster:
+    """Return what the cluster offers; of pods elsewhere only what they take of their nodes is kept."""
+    by_node: dict[str, list[Manifest]] = {}
+    near: list[Manifest] = []
+    async for page, _ in kube.pages(POD):
+        near += [pod for pod in page if pod["metadata"].get("namespace") in namespaces]
+        for slim in filter(None, map(taken_by, page)):
+            by_node.setdefault(slim.get("spec", {}).get("nodeName") or "", []).append(slim)
+    manifests, _ = await kube.list(NODE)
+    nodes = tuple(node_from_manifests(each, by_node.get(each["metadata"]["name"], [])) for each in manifests)
+    return Cluster(nodes, engines, await _profiles(kube), tuple(near))
+
+
+async def _kept(kube: Kube, document: Document, namespace: str) -> dict[str, ArtifactFacts]:
+    """Return the facts that Jobs left of the rungs' artifacts: a claim's files can only be read in the cluster."""
+    found: dict[str, ArtifactFacts] = {}
+    for rung in document.spec.ladder:
+        name = names.facts_name(rung.artifact, rung.digest)
+        if facts := facts_in(await kube.get(CONFIG_MAP, namespace, name)):
+            found[rung.artifact] = facts
+    return found
+
+
+async def _profiles(kube: Kube) -> dict[str, RuntimeProfileSpec]:
+    """Return the cluster's profiles; without Bitshift in it there are none, and engines are told by their names."""
+    found: dict[str, RuntimeProfileSpec] = {}
+    try:
+        manifests, _ = await kube.list(RUNTIME_PROFILE)
+    except ApiError:
+        return found
+    for manifest in manifests:
+        try:
+            found[manifest["metadata"]["name"]] = RuntimeProfileSpec.model_validate(manifest["spec"])
+        except ValidationError:
+            continue  # the operator names it; a plan goes by the others
+    return found
+
+
+def _is_behind(pod: Manifest, namespace: str, selector: dict[str, str]) -> bool:
+    metadata = pod["metadata"]
+    return metadata.get("namespace") == namespace and selector.items() <= (metadata.get("labels") or {}).items()
