@@ -99,7 +99,7 @@ spec:
 
 @click.command()
 @click.option("--runs", default=20, show_default=True, type=click.IntRange(1, 200))
-@click.option("--per-second", default=4.0, show_default=True)
+@click.option("--per-second", default=1.2, show_default=True)
 def main(runs: int, per_second: float) -> None:
     """Print each rollback, and the distribution over all of them beside the gateway's own delay."""
     make_models()
