@@ -45,7 +45,7 @@ def test_a_cluster_in_which_all_is_well_has_no_problem_and_every_rung_is_sized()
         ({"bad_profiles": {"vlm": "It is bad."}, "model": a_model(runtime="vlm")}, "RuntimeProfileInvalid", "It is"),
         ({"suites": {}}, "NoEvalSuite", "`gates.quality.suites`"),
         ({"model": a_model(gates={"quality": {"suites": [{"name": "mine"}]}})}, "EvalSuiteNotFound", "'mine'"),
-        ({"model": a_model(parent={"artifact": "oci://r/m"})}, "SourceNotSupported", "`parent.artifact` uses 'oci://'"),
+        ({"model": a_model(parent={"artifact": "ftp://r/m"})}, "SourceNotSupported", "`parent.artifact` uses 'ftp://'"),
         ({"model": a_model(stable={"service": "chat", "port": 1})}, "StablePortNotFound", "has the ports 9100"),
     ],
 )
