@@ -56,6 +56,7 @@ args:
 - {flag: --port, source: Port}
 - {flag: --ctx-size, source: TotalContextTokens, aliases: [-c]}
 - {flag: --parallel, source: ConcurrentSequences, aliases: [-np]}
+- {flag: --cache-type-k, source: KvCacheDtype, aliases: [-ctk]}
 - {flag: --api-key, source: ApiKeyEnv}
 - {flag: --metrics}
 port: 8080

@@ -28,6 +28,10 @@ class Settings(BaseSettings):
     """The image of our Jobs and of the relay; engines come from their own."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: Names = ()
+    hugging_face_endpoint: str = ""
+    """A mirror of the Hugging Face Hub for all `hf://` artifacts; huggingface.co when empty."""
+    s3_endpoint: str = ""
+    """An S3-compatible store for all `s3://` artifacts that name none themselves; Amazon's when empty."""
     gateway_address: str = ""
     """`http://HOST:PORT` at which routes are probed; where a Gateway's own status does not lead to it from here."""
     cluster_domain: str = "cluster.local"

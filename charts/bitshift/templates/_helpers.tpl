@@ -73,6 +73,8 @@ capabilities:
 - {name: BITSHIFT_IMAGE_PULL_POLICY, value: {{ .Values.imagePullPolicy | quote }}}
 - {name: BITSHIFT_IMAGE_PULL_SECRETS, value: {{ join "," .Values.imagePullSecrets | quote }}}
 - {name: BITSHIFT_GATEWAY_ADDRESS, value: {{ .Values.operator.gatewayAddress | quote }}}
+- {name: BITSHIFT_HUGGING_FACE_ENDPOINT, value: {{ .Values.operator.huggingFaceEndpoint | quote }}}
+- {name: BITSHIFT_S3_ENDPOINT, value: {{ .Values.operator.s3Endpoint | quote }}}
 - {name: BITSHIFT_CLUSTER_DOMAIN, value: {{ .Values.operator.clusterDomain | quote }}}
 - {name: BITSHIFT_LOG_LEVEL, value: {{ .Values.operator.logLevel | quote }}}
 - {name: BITSHIFT_METRICS_PORT, value: {{ .Values.operator.metricsPort | quote }}}

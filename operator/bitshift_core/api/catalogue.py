@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from .base import ApiObject, Name, Percent, Text, named_list, rules
+from .v1alpha1 import Condition
 
 Path = Annotated[str, Field(min_length=1, max_length=253, pattern="^/")]
 
@@ -87,17 +88,67 @@ class ArgumentSource(StrEnum):
     GPUS_PER_REPLICA = "GpusPerReplica"
     API_KEY_ENV = "ApiKeyEnv"
     """The value `$(BITSHIFT_API_KEY)`, which the kubelet fills from the Secret."""
+    QUANTIZATION = "Quantization"
+    DTYPE = "Dtype"
+    BATCHED_TOKENS = "BatchedTokens"
+    TENSOR_PARALLEL = "TensorParallel"
+    PIPELINE_PARALLEL = "PipelineParallel"
+    PREFIX_CACHING = "PrefixCaching"
+    """Enabled or Disabled, for `when`; so is ChunkedPrefill."""
+    CHUNKED_PREFILL = "ChunkedPrefill"
+    ATTENTION_BACKEND = "AttentionBackend"
+    LINEAR_BACKEND = "LinearBackend"
+    MOE_BACKEND = "MoeBackend"
+    SPECULATIVE_METHOD = "SpeculativeMethod"
+    SPECULATIVE_TOKENS = "SpeculativeTokens"
+    DRAFT_PATH = "DraftPath"
+    SPECULATIVE_CONFIG = "SpeculativeConfig"
+    """Method, tokens and draft as the one JSON object that vLLM takes."""
+    LORA_MODULES = "LoraModules"
+    """NAME=PATH of each adapter."""
+    LORA_PATHS = "LoraPaths"
+    LORA_COUNT = "LoraCount"
+    LORA_RANK = "LoraRank"
+    """The highest rank of the adapters, or the next of the profile's `loraRanks`."""
+    TOOL_CALL_PARSER = "ToolCallParser"
+    REASONING_PARSER = "ReasoningParser"
+    CHAT_TEMPLATE_PATH = "ChatTemplatePath"
+    GUIDED_DECODING_BACKEND = "GuidedDecodingBackend"
+
+
+EngineVersion = Annotated[str, Field(max_length=16, pattern=r"^\d{1,6}(\.\d{1,6}){0,3}$")]
 
 
 class Argument(ApiObject):
-    """One argument as structure, never as a text template; left out when its source is unset."""
+    """One argument as structure, never as a text template; left out when its source is unset.
 
-    flag: Annotated[str, Field(min_length=1, max_length=64, pattern="^-")]
+    Without a `flag` its value stands alone, as a positional argument or a word of the command.
+    """
+
+    flag: Annotated[str, Field(max_length=64, pattern="^(-.*)?$")] = ""
     source: ArgumentSource = ArgumentSource.VALUE
     value: Annotated[str | None, Field(max_length=512)] = None
     """For the source Value; a flag without a value is a switch."""
     aliases: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=8)] = ()
     """Other spellings, recognised when a stable pod's own arguments are read."""
+    when: ArgumentSource | None = None
+    """Leaves the argument out unless this source has a value, too."""
+    equals: Annotated[str | None, Field(max_length=64)] = None
+    """With `when`: unless it has this value."""
+    separator: Annotated[str | None, Field(min_length=1, max_length=1)] = None
+    """Joins several values into one word; they are words of their own otherwise."""
+    since: EngineVersion | None = None
+    """The first version of the engine that knows the argument; a version that cannot be told counts as the newest."""
+    until: EngineVersion | None = None
+    """The first version that no longer knows it."""
+
+
+class QuantizationMethod(ApiObject):
+    """A method that the engine can be told by name, and the artifacts that it reads."""
+
+    name: Annotated[str, Field(min_length=1, max_length=48)]
+    schemes: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(min_length=1, max_length=32)]
+    """Schemes of artifacts as their facts name them; a last `*` stands for any ending."""
 
 
 class EnvironmentVariable(ApiObject):
@@ -126,8 +177,12 @@ class RuntimeProfileSpec(ApiObject):
     formats: Annotated[
         tuple[Annotated[str, Field(pattern="^(gguf|safetensors)$")], ...], Field(min_length=1, max_length=2)
     ]
-    schemes: Annotated[tuple[Annotated[str, Field(max_length=32)], ...], Field(max_length=64)] = ()
-    """Quantization schemes that the engine loads; any when empty."""
+    schemes: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
+    """Quantization schemes that the engine loads, a last `*` standing for any ending; any scheme when empty."""
+    quantizations: Annotated[tuple[QuantizationMethod, ...], named_list(max_length=64)] = ()
+    """Methods that `serving.quantization` may name; any when empty."""
+    lora_ranks: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(max_length=16)] = ()
+    """Ranks that the engine makes room for, in order; any when empty."""
     command: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=16)] = ()
     """Replaces the image's entrypoint; empty leaves it as its makers ship it."""
     args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
@@ -149,3 +204,15 @@ class RuntimeProfileSpec(ApiObject):
     start_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
     """Start deadline besides loading: process start, compile, graph capture."""
     note: Text = ""
+
+
+class RuntimeProfileStatus(ApiObject):
+    """Whether the profile can be used; `conditions` holds `Accepted` alone."""
+
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(
+            max_length=4,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = ()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from .base import GROUP, VERSION
-from .catalogue import EvalSuiteSpec, RuntimeProfileSpec
+from .catalogue import EvalSuiteSpec, RuntimeProfileSpec, RuntimeProfileStatus
 from .v1alpha1 import ModelRevisionSpec, QuantizedModelSpec, QuantizedModelStatus
 
 Schema = dict[str, Any]
@@ -97,8 +97,13 @@ RESOURCES = (
         (),
         "Cluster",
         RuntimeProfileSpec,
-        None,
-        (Column("Image", "string", ".spec.image"), AGE),
+        RuntimeProfileStatus,
+        (
+            Column("Accepted", "string", ".status.conditions[?(@.type=='Accepted')].status"),
+            Column("Image", "string", ".spec.image"),
+            AGE,
+            Column("Message", "string", ".status.conditions[?(@.type=='Accepted')].message", 1),
+        ),
         "One engine: image, arguments as structure, probes, metric names, drain.",
     ),
 )

@@ -36,6 +36,53 @@ ArtifactUri = Annotated[
 ]
 
 
+EngineWord = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
+"""A choice in the engine's own words."""
+
+
+class Toggle(StrEnum):
+    """A feature that is on or off whatever the engine's default is."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
+class Speculative(ApiObject):
+    """Tokens proposed by something cheap and checked by the model."""
+
+    model_config = ApiObject.model_config | {
+        "json_schema_extra": rules(
+            (
+                "!(self.method in ['draft_model', 'eagle', 'eagle3', 'medusa', 'EAGLE', 'EAGLE3', 'STANDALONE'])"
+                " || has(self.draft)",
+                "must name `draft`, the artifact that this `method` proposes tokens with",
+            )
+        )
+    }
+
+    method: EngineWord
+    """In the engine's own words: `ngram`, `draft_model`, `eagle3` … for vLLM."""
+    tokens: Annotated[int, Field(ge=1, le=64)] = 3
+    """Tokens proposed at a time."""
+    lookup_tokens: Annotated[int | None, Field(ge=1, le=64)] = None
+    """Longest sequence of the prompt that `ngram` looks up."""
+    draft: ArtifactUri | None = None
+
+
+class Adapter(ApiObject):
+    """A LoRA adapter that requests may ask for by name."""
+
+    name: Name
+    artifact: ArtifactUri
+
+
+class ConfigMapKey(ApiObject):
+    """A key of a ConfigMap in the same namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    key: Annotated[str, Field(min_length=1, max_length=253)] = "chat_template.jinja"
+
+
 class Serving(ApiObject):
     """What the pods must hold and how they are started; a rung may override any of it."""
 
@@ -57,6 +104,32 @@ class Serving(ApiObject):
     """Engine arguments that Bitshift does not set; one that contradicts what Bitshift sets is refused."""
     api_key_secret: "SecretRef | None" = None
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]] | None, Field(max_length=16)] = None
+    quantization: EngineWord | None = None
+    """The engine's method, where it is not to follow from the artifact: another kernel for the same weights, or
+    quantization of full-precision weights while they are loaded."""
+    dtype: Annotated[str | None, Field(max_length=16, pattern="^(auto|half|float16|bfloat16|float|float32)$")] = None
+    """Of activations and of weights that are not quantized."""
+    batched_tokens: Annotated[int | None, Field(ge=32, le=1_048_576)] = None
+    """Tokens of all sequences that one step of the engine computes at most."""
+    tensor_parallel: Annotated[int | None, Field(ge=1, le=64)] = None
+    """Parts that each layer is split into; `gpusPerReplica` over `pipelineParallel` when unset."""
+    pipeline_parallel: Annotated[int | None, Field(ge=1, le=64)] = None
+    """Groups of layers, one after the other; 1 when unset."""
+    nodes_per_replica: Annotated[int | None, Field(ge=1, le=16)] = None
+    """Nodes that one replica spans; only 1 is served."""
+    prefix_caching: Toggle | None = None
+    chunked_prefill: Toggle | None = None
+    attention_backend: EngineWord | None = None
+    linear_backend: EngineWord | None = None
+    """Kernels of (quantized) linear layers; the engine chooses when unset."""
+    moe_backend: EngineWord | None = None
+    speculative: Speculative | None = None
+    adapters: Annotated[tuple[Adapter, ...], named_list(max_length=16)] = ()
+    tool_call_parser: EngineWord | None = None
+    reasoning_parser: EngineWord | None = None
+    chat_template: ConfigMapKey | None = None
+    """Replaces the artifact's own; its text is sealed into the release."""
+    guided_decoding_backend: EngineWord | None = None
 
 
 class SecretRef(ApiObject):
@@ -74,6 +147,17 @@ class Rung(ApiObject):
     digest: Sha256 | None = None
     """SHA-256 of the artifact's file, or of its manifest of files; a mismatch refuses the rung."""
     serving: Serving = Serving()
+
+
+class Sources(ApiObject):
+    """How artifacts are reached: whose credentials, and where they are kept once they were fetched."""
+
+    secret: Annotated[str | None, Field(min_length=1, max_length=253)] = None
+    """A Secret whose keys become variables of the containers that read or fetch artifacts, and of no other: `HF_TOKEN`;
+    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, `AWS_REGION`; `REGISTRY_USERNAME`,
+    `REGISTRY_PASSWORD` or `.dockerconfigjson`; `HTTP_TOKEN`."""
+    cache_claim: Annotated[str | None, Field(min_length=1, max_length=253)] = None
+    """A claim, writable from every node, on which fetched artifacts stay; each pod fetches its own when unset."""
 
 
 class Stable(ApiObject):
@@ -247,6 +331,7 @@ class QuantizedModelSpec(ApiObject):
     """A RuntimeProfile's name; recognised from stable's image when unset."""
     stable: Stable | None = None
     parent: Parent | None = None
+    sources: Sources = Sources()
     serving: Serving = Serving()
     ladder: Annotated[tuple[Rung, ...], named_list(min_length=1, max_length=16)]
     """Rungs in order of preference; the first that passes everything is rolled out."""
@@ -372,11 +457,14 @@ class ModelRevisionSpec(ApiObject):
     model: Annotated[str, Field(max_length=253)]
     rung: Name
     runtime: Annotated[str, Field(max_length=63)]
-    artifact: ArtifactUri
+    artifact: Annotated[str, Field(min_length=8, max_length=640)]
+    """Where exactly the bytes lie: a branch or a tag of the spec is a commit or a digest here."""
     weights_digest: Annotated[str, Field(max_length=128)]
     tokenizer_digest: Annotated[str, Field(max_length=128)]
     chat_template_digest: Annotated[str, Field(max_length=128)]
     scheme: Annotated[str, Field(max_length=64)]
+    beside: Annotated[tuple[Annotated[str, Field(max_length=640)], ...], Field(max_length=32)] = ()
+    """The draft's and the adapters' artifacts."""
     image: Annotated[str, Field(max_length=512)]
     args: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)]
     kv_cache_dtype: Annotated[str, Field(max_length=16)] = "auto"

@@ -82,6 +82,12 @@ class ArtifactFacts(ApiObject):
     attention: Annotated[tuple[LayerGroup, ...], Field(max_length=64)] = ()
     tensors: Annotated[tuple[TensorGroup, ...], Field(max_length=128)] = ()
     notes: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=MAX_NOTES)] = ()
+    pinned_uri: Annotated[str, Field(max_length=640)] = ""
+    """Where exactly these bytes lie, where the address asked for may come to mean others: a commit, a digest."""
+    moved: Annotated[str, Field(max_length=256)] = ""
+    """A sentence where the address meant other bytes when it was last read."""
+    mountable: bool = False
+    """An OCI image whose layers a container runtime can mount as they are."""
 
     @property
     def weight_bytes(self) -> int:

@@ -53,6 +53,11 @@ def facts_job_name(uri: str, declared_digest: str | None, reading: str) -> str:
     return f"{facts_name(uri, declared_digest)}-{digest(reading, 6)}"
 
 
+def chat_template_name(text_digest: str) -> str:
+    """Return the ConfigMap that holds a chat template for good; releases with the same text share it."""
+    return f"bitshift-template-{digest(text_digest, 16)}"
+
+
 def gate_key(gate: str, config: Any) -> str:
     """Return the key of a verdict: the same gate over another suite, margin or retry is another verdict."""
     return f"{gate}-{digest(config, 6)}"

@@ -81,6 +81,8 @@ class Release:
     rung: Rung
     reading: bool = False
     """Its artifact's facts are being read, or must be."""
+    unread: tuple[str, ...] = ()
+    """Artifacts besides the model of which the same is true: a draft, adapters."""
     problem: Problem | None = None
     facts: ArtifactFacts | None = None
     resolved: Resolved | None = None
@@ -256,7 +258,7 @@ class Observation:
 
     def reads_artifacts(self) -> bool:
         """Some rung's size is not known yet."""
-        return self.parent_reading or any(release.reading for release in self.releases)
+        return self.parent_reading or any(release.reading or release.unread for release in self.releases)
 
     def nothing_fits(self) -> bool:
         """No rung can be started here, by its own facts."""

@@ -80,6 +80,8 @@ def read_artifacts(seen: Observation) -> Plan:
     wanted: list[Action] = [
         ReadFacts(release.rung.artifact, release.rung.digest) for release in seen.releases if release.reading
     ]
+    beside = {uri: ReadFacts(uri) for release in seen.releases for uri in release.unread}
+    wanted += beside.values()
     if seen.parent_reading:
         wanted.append(ReadFacts(seen.parent_uri))
     held = f" A pod that is to read them waits: {seen.reading_held}" if seen.reading_held else ""

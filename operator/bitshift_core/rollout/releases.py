@@ -4,20 +4,34 @@ Serving fields are inherited in this order: rung, spec, stable's own pods, the a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
 from ..api.v1alpha1 import ModelRevisionSpec, QuantizedModelSpec, Rung, SecretRef, Serving
+from ..artifact.adapter import AdapterFacts
+from ..artifact.digests import text_digest
 from ..artifact.facts import ArtifactFacts
 from ..fit.need import Need
-from .engine import EngineValues, render_args
+from .agreement import check_adapter, check_artifact, check_batch, check_draft, parallelism_of
+from .engine import EngineValues, render_args, takes
 from .errors import SpecRefusedError
+from .options import Options, Placed, check_served, options_of
+from .places import Place, beside_place, model_place
 from .stable import StableFacts
 
-MODEL_MOUNT = "/models"
 DEFAULT_SEQUENCES = 4
-SUPPORTED_SOURCES = ("pvc://", "https://", "http://")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a release is made of besides its model, as far as the spec asks for it."""
+
+    draft: ArtifactFacts | None = None
+    adapters: Mapping[str, AdapterFacts] = field(default_factory=dict)
+    """By the adapter's name."""
+    chat_template: str = ""
+    """The text that replaces the artifact's own."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,16 @@ class Resolved:
     extra_args: tuple[str, ...]
     api_key_secret: SecretRef | None
     node_selector: Mapping[str, str]
+    options: Options = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
+    """The model's first, then the draft's and the adapters'."""
+    chat_template: str = ""
+    batched_tokens: int = 0
+
+    @property
+    def image_version(self) -> str:
+        """What follows the image's name: a tag, or nothing that can be told."""
+        return version_tag(self.image)
 
 
 def resolve(
@@ -49,9 +73,14 @@ def resolve(
     profile: RuntimeProfileSpec,
     stable: StableFacts | None,
     facts: ArtifactFacts,
+    beside: Beside | None = None,
+    as_parent: bool = False,
 ) -> Resolved:
-    """Return what the rung's pods are started with."""
-    asked = _merged(spec.serving, rung.serving)
+    """Return what the rung's pods are started with; the parent is served as it is, whatever rungs' kernels are."""
+    beside = beside or Beside()
+    asked = merged(spec.serving, rung.serving)
+    if as_parent:
+        asked = asked.model_copy(update=dict.fromkeys(("quantization", "linear_backend", "moe_backend", "speculative")))
     context = asked.context_tokens or _inherited_context(stable) or facts.context_tokens
     sequences = asked.concurrent_sequences or _number(stable, ArgumentSource.CONCURRENT_SEQUENCES) or DEFAULT_SEQUENCES
     if facts.context_tokens and context > facts.context_tokens:
@@ -60,23 +89,35 @@ def resolve(
             f"`serving.contextTokens` is {context}, but rung '{rung.name}' was trained for {facts.context_tokens}: "
             f"ask for at most {facts.context_tokens}.",
         )
-    gpus = asked.gpus_per_replica
+    gpus = asked.gpus_per_replica if asked.gpus_per_replica is not None else (stable.gpus if stable else 0)
+    image = asked.image or _same_engine_image(stable, profile) or profile.image
+    api_key = asked.api_key_secret or (stable.api_key_secret if stable else None)
+    spread = parallelism_of(rung.name, asked, gpus)
+    check_served(runtime, profile, asked, version_tag(image))
+    _check_api_key(runtime, profile, api_key)
+    check_artifact(rung.name, runtime, profile, asked, spread, facts)
+    check_batch(rung.name, asked, context, sequences)
+    places = _places(spec, rung, asked, profile, facts, beside)
     return Resolved(
         runtime=runtime,
-        artifact=rung.artifact,
+        artifact=facts.pinned_uri or rung.artifact,
         digest=rung.digest,
-        image=asked.image or _same_engine_image(stable, profile) or profile.image,
+        image=image,
         port=profile.port,
         served_model_name=asked.served_model_name or _text(stable, ArgumentSource.SERVED_MODEL_NAME),
         context_tokens=context or 2048,
         concurrent_sequences=sequences,
         kv_cache_dtype=asked.kv_cache_dtype,
-        gpus_per_replica=gpus if gpus is not None else (stable.gpus if stable else 0),
+        gpus_per_replica=gpus,
         replicas=asked.replicas or (stable.replicas if stable else 0) or 1,
         cpu_millis=asked.cpu_millis or (stable.cpu_millis if stable else None),
         extra_args=asked.extra_args,
-        api_key_secret=asked.api_key_secret or (stable.api_key_secret if stable else None),
+        api_key_secret=api_key,
         node_selector=asked.node_selector or (stable.node_selector if stable else {}) or {},
+        options=options_of(asked, profile, _told(places, beside), tensor_parallel=spread.tensor, on_gpus=gpus > 0),
+        places=places,
+        chat_template=beside.chat_template,
+        batched_tokens=asked.batched_tokens or 0,
     )
 
 
@@ -88,13 +129,14 @@ def seal(
         model=model,
         rung=rung.name,
         runtime=resolved.runtime,
-        artifact=rung.artifact,
+        artifact=resolved.artifact,
         weights_digest=facts.weights_digest,
         tokenizer_digest=facts.tokenizer_digest,
-        chat_template_digest=facts.chat_template_digest,
+        chat_template_digest=text_digest(resolved.chat_template) or facts.chat_template_digest,
         scheme=facts.scheme,
         image=resolved.image,
-        args=render_args(profile, engine_values(resolved), resolved.extra_args),
+        beside=tuple(place.uri for place in resolved.places[1:]),
+        args=render_args(profile, engine_values(resolved), resolved.extra_args, resolved.image_version),
         kv_cache_dtype=resolved.kv_cache_dtype or "auto",
         context_tokens=resolved.context_tokens,
         concurrent_sequences=resolved.concurrent_sequences,
@@ -105,7 +147,7 @@ def seal(
 
 def identity(sealed: ModelRevisionSpec) -> dict[str, Any]:
     """Return what makes a release the same release; a better size estimate does not make it another."""
-    return {key: value for key, value in sealed.as_json().items() if key != "neededBytes"}
+    return {key: value for key, value in sealed.as_json().items() if key != "neededBytes" and value != []}
 
 
 def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
@@ -113,7 +155,7 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
     return Need(
         facts=facts,
         runtime=resolved.runtime,
-        engine_version=resolved.image.rpartition(":")[2],
+        engine_version=resolved.image_version,
         context_tokens=resolved.context_tokens,
         concurrent_sequences=resolved.concurrent_sequences,
         gpus_per_replica=resolved.gpus_per_replica,
@@ -121,13 +163,14 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
         replicas=resolved.replicas,
         cpu_millis=resolved.cpu_millis or 0,
         node_selector=resolved.node_selector,
+        batched_tokens=resolved.batched_tokens,
     )
 
 
 def engine_values(resolved: Resolved) -> EngineValues:
     """Return what the profile's arguments are filled with."""
     return EngineValues(
-        model_path=model_path(resolved.artifact),
+        model_path=resolved.places[0].path,
         served_model_name=resolved.served_model_name,
         port=resolved.port,
         context_tokens=resolved.context_tokens,
@@ -135,36 +178,70 @@ def engine_values(resolved: Resolved) -> EngineValues:
         kv_cache_dtype=resolved.kv_cache_dtype,
         gpus_per_replica=resolved.gpus_per_replica,
         has_api_key=resolved.api_key_secret is not None,
+        options=resolved.options,
     )
 
 
-def check_source(where: str, uri: str) -> None:
-    """Refuse an artifact source that nothing here can read."""
-    if not uri.startswith(SUPPORTED_SOURCES):
-        scheme = uri.partition("://")[0]
-        raise SpecRefusedError(
-            "SourceNotSupported",
-            f"{where} uses '{scheme}://', which this version does not read: use pvc://CLAIM/PATH or https://.",
-        )
+def version_tag(image: str) -> str:
+    """Return what follows an image's name; a digest tells no version, nor does a registry's port."""
+    return image.rpartition(":")[2]
 
 
-def claim_of(uri: str) -> tuple[str, str] | None:
-    """Return the claim and the path of a pvc:// artifact; None for any other."""
-    if not uri.startswith("pvc://"):
-        return None
-    claim, _, path = uri.removeprefix("pvc://").partition("/")
-    return claim, path
-
-
-def model_path(uri: str) -> str:
-    """Return where an artifact lies inside the engine's container."""
-    inside = claim_of(uri)
-    return f"{MODEL_MOUNT}/{inside[1]}" if inside else f"{MODEL_MOUNT}/{uri.rstrip('/').rpartition('/')[2]}"
-
-
-def _merged(base: Serving, over: Serving) -> Serving:
+def merged(base: Serving, over: Serving) -> Serving:
+    """Return what a rung is served with: its own words, else the spec's."""
     given = {name: getattr(over, name) for name in over.model_fields_set}
     return base.model_copy(update={name: value for name, value in given.items() if value not in (None, ())})
+
+
+def artifacts_beside(asked: Serving) -> dict[str, str]:
+    """Return the artifacts besides the model, by the volume that each will lie on."""
+    draft = {"draft": asked.speculative.draft} if asked.speculative and asked.speculative.draft else {}
+    return draft | {f"adapter-{each.name}"[:63]: each.artifact for each in asked.adapters}
+
+
+def _places(
+    spec: QuantizedModelSpec,
+    rung: Rung,
+    asked: Serving,
+    profile: RuntimeProfileSpec,
+    facts: ArtifactFacts,
+    beside: Beside,
+) -> tuple[Place, ...]:
+    """Return where everything lies; a draft or an adapter that does not belong to the model is refused."""
+    cache = spec.sources.cache_claim or ""
+    found = [model_place(rung.artifact, facts, digest=rung.digest or "", cache_claim=cache)]
+    if asked.speculative and asked.speculative.draft and beside.draft:
+        draft = beside.draft
+        check_draft(rung.name, asked.speculative.method, draft, facts)
+        uri = draft.pinned_uri or asked.speculative.draft
+        file = draft.files[0].name if draft.format == "gguf" else ""
+        found.append(beside_place(uri, "draft", file=file, digest=draft.weights_digest, cache_claim=cache))
+    for each in asked.adapters:
+        adapter = beside.adapters[each.name]
+        check_adapter(rung.name, each.name, adapter, facts, profile.lora_ranks)
+        uri, volume = adapter.pinned_uri or each.artifact, f"adapter-{each.name}"[:63]
+        found.append(beside_place(uri, volume, digest=adapter.weights_digest, cache_claim=cache))
+    return tuple(found)
+
+
+def _told(places: tuple[Place, ...], beside: Beside) -> list[Placed]:
+    """Return what the engine is told of the artifacts besides the model."""
+    ranks = {f"adapter-{name}"[:63]: (name, facts.rank) for name, facts in beside.adapters.items()}
+    return [_placed(each, ranks) for each in places[1:]]
+
+
+def _placed(place: Place, ranks: Mapping[str, tuple[str, int]]) -> Placed:
+    name, rank = ranks.get(place.volume, ("", 0))
+    return Placed(name, place.path, rank)
+
+
+def _check_api_key(runtime: str, profile: RuntimeProfileSpec, secret: SecretRef | None) -> None:
+    if secret and not takes(profile, ArgumentSource.API_KEY_ENV, ""):
+        raise SpecRefusedError(
+            "NotServedByRuntime",
+            f"Secret '{secret.name}' holds an API key that users send, but runtime '{runtime}' asks for none: it would "
+            "answer anybody. Name another `runtime`, or one of your own that checks keys.",
+        )
 
 
 def _same_engine_image(stable: StableFacts | None, profile: RuntimeProfileSpec) -> str | None:

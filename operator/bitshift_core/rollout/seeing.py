@@ -6,22 +6,25 @@ Here: putting the rooms' answers together. Not here: each answer (`stable`, `rel
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
 from ..api.conditions import epoch
-from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung
+from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung, Serving
 from ..artifact.facts import ArtifactFacts
 from ..fit.plan import plan_release
 from . import engine, names
 from . import stable as stables
+from .beside import adapter_in, beside_of, facts_in
 from .errors import SpecRefusedError, UserError
 from .gates import gates_of
 from .jobs import last_words, what_holds, why_failed
 from .moves import see_traffic
 from .observation import Observation, Problem, Release
+from .places import check_source, claim_of
 from .pods import is_ready, pods_named
-from .releases import check_source, claim_of, identity, need_of, resolve, seal
+from .releases import artifacts_beside, identity, merged, need_of, resolve, seal
 from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
 
@@ -87,12 +90,6 @@ def parent_uri(snapshot: Snapshot, spec: QuantizedModelSpec) -> str:
         return ""
     path = stables.read_container(profile, container).get(ArgumentSource.MODEL_PATH)
     return stables.artifact_of(pod_spec, container, path)
-
-
-def facts_in(config_map: Manifest | None) -> ArtifactFacts | None:
-    """Return the facts that a Job wrote; None while there are none."""
-    text = ((config_map or {}).get("data") or {}).get("facts.json")
-    return ArtifactFacts.model_validate_json(text) if text else None
 
 
 def reading_of(snapshot: Snapshot) -> str:
@@ -195,6 +192,8 @@ def _check(snapshot: Snapshot, spec: QuantizedModelSpec) -> None:
     if spec.parent:
         check_source("`parent.artifact`", spec.parent.artifact)
         _check_claim(snapshot, "`parent.artifact`", spec.parent.artifact)
+    if spec.sources.cache_claim:
+        _check_claim(snapshot, "`sources.cacheClaim`", f"pvc://{spec.sources.cache_claim}")
     for suite in spec.gates.quality.suites:
         if suite.name not in snapshot.suites:
             raise SpecRefusedError(
@@ -255,9 +254,31 @@ def _release(
     if facts is None or not _is_fresh(snapshot, config_map, rung.artifact, rung.digest):
         return Release(rung, reading=True)
     try:
+        if unread := _unread_beside(snapshot, rung, merged(spec.serving, rung.serving)):
+            return Release(rung, facts=facts, unread=unread)
         return _known_release(snapshot, spec, rung, runtime, profile, stable, facts, seen)
     except UserError as error:
         return Release(rung, facts=facts, problem=(error.reason, error.message))
+
+
+def _unread_beside(snapshot: Snapshot, rung: Rung, asked: Serving) -> tuple[str, ...]:
+    """Return the drafts and adapters whose facts are to be read; one that cannot be read refuses the rung."""
+    unread = []
+    for volume, uri in artifacts_beside(asked).items():
+        where = f"Rung '{rung.name}': the {volume.replace('-', ' ', 1)}"
+        check_source(where, uri)
+        _check_claim(snapshot, where, uri)
+        if problem := _facts_failure(snapshot, uri, None):
+            raise SpecRefusedError(problem[0], f"{where}: {problem[1]}")
+        config_map = snapshot.config_maps.get(names.facts_name(uri, None))
+        if (facts_in(config_map) is None and adapter_in(config_map) is None) or not _is_fresh(
+            snapshot, config_map, uri, None
+        ):
+            unread.append(uri)
+        elif (facts_in(config_map) is None) is (volume == "draft"):
+            is_what, wanted = ("an adapter", "a model") if volume == "draft" else ("a whole model", "a LoRA adapter")
+            raise SpecRefusedError("UnsupportedArtifact", f"{where} is {is_what}; {wanted} is needed there.")
+    return tuple(unread)
 
 
 def _known_release(
@@ -276,13 +297,23 @@ def _known_release(
             f"Rung '{rung.name}' is {facts.format}, which runtime '{runtime}' does not load "
             f"(it loads {', '.join(profile.formats)}): name another artifact or `runtime`.",
         )
-    resolved = resolve(spec, rung, runtime=runtime, profile=profile, stable=stable, facts=facts)
+    resolved = resolve(
+        spec,
+        rung,
+        runtime=runtime,
+        profile=profile,
+        stable=stable,
+        facts=facts,
+        beside=beside_of(snapshot, spec, rung),
+    )
     need = need_of(resolved, facts)
     revision = names.revision_name(
         snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
     )
     nodes = snapshot.nodes_without_ours.get(revision, snapshot.nodes)
     fit = plan_release(need, nodes, snapshot.engines)
+    if facts.moved:
+        fit = replace(fit, message=f"{fit.message} {facts.moved}")
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
     size = sum(file.size_bytes for file in facts.files)
     return Release(

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from bitshift_core.artifact.errors import ArtifactError
-from bitshift_core.rollout.releases import claim_of
+from bitshift_core.rollout.places import claim_of
 from bitshift_operator.cluster.engines import load_engines
 from bitshift_operator.cluster.errors import Forbidden
 

@@ -9,7 +9,7 @@ import click
 
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.facts import ArtifactFacts
-from bitshift_core.rollout.releases import claim_of
+from bitshift_core.rollout.places import claim_of
 from bitshift_operator.cluster.engines import load_engines
 
 from .access import Refusal

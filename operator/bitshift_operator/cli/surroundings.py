@@ -14,8 +14,8 @@ from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.fit.quantities import millis, whole
 from bitshift_core.rollout import names
+from bitshift_core.rollout.beside import facts_in
 from bitshift_core.rollout.engine import recognise
-from bitshift_core.rollout.seeing import facts_in
 from bitshift_core.rollout.stable import StableFacts, read_container
 from bitshift_operator.cluster.caches import pod as taken_by
 from bitshift_operator.cluster.client import Kube, Manifest

@@ -12,15 +12,19 @@ from typing import Any
 import httpx
 
 from bitshift_core.api.v1alpha1 import Rung
+from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names, plan
+from bitshift_core.rollout.beside import beside_of, facts_in
 from bitshift_core.rollout.errors import UserError
 from bitshift_core.rollout.observation import Observation
+from bitshift_core.rollout.options import CHAT_TEMPLATE_PATH
+from bitshift_core.rollout.places import claim_of
 from bitshift_core.rollout.pods import has_answered, is_ready, start_identity
-from bitshift_core.rollout.releases import claim_of, resolve, seal
-from bitshift_core.rollout.seeing import facts_in, reading_of
+from bitshift_core.rollout.releases import Resolved, resolve, seal
+from bitshift_core.rollout.seeing import reading_of
 from bitshift_core.rollout.snapshot import Snapshot
 
-from ..resources import Owner, access, config_map, deployment, job, model_revision, service
+from ..resources import ArtifactAccess, Owner, access, config_map, deployment, job, model_revision, service
 from ..settings import Settings
 from .answers import ask
 from .client import Kube, Manifest
@@ -112,13 +116,30 @@ class Turn:
                 account=name,
                 image=self.settings.runtime_image,
                 pull_policy=self.settings.image_pull_policy,
+                sources=self._sources(),
             )
         )
+
+    def _sources(self) -> ArtifactAccess:
+        """Return how the containers that read or fetch artifacts reach them."""
+        settings = self.settings
+        endpoints = {"HF_ENDPOINT": settings.hugging_face_endpoint, "AWS_ENDPOINT_URL": settings.s3_endpoint}
+        return ArtifactAccess(
+            self.seen.spec.sources.secret or "", {key: each for key, each in endpoints.items() if each}
+        )
+
+    async def _keep_chat_template(self, resolved: Resolved) -> None:
+        """Keep a copy of the template that nobody edits: a pod that starts later must read the same."""
+        if resolved.chat_template:
+            name = names.chat_template_name(text_digest(resolved.chat_template))
+            data = {CHAT_TEMPLATE_PATH.rpartition("/")[2]: resolved.chat_template}
+            await self.create_once(config_map.config_map(self.owner, name, data))
 
     async def start_release(self, action: plan.StartRelease) -> None:
         """Seal the release, then run it: a pod never runs what no ModelRevision says."""
         release = action.release
         assert release.sealed and release.resolved and release.fit
+        await self._keep_chat_template(release.resolved)
         await self.create_once(model_revision.model_revision(self.owner, release.revision, release.sealed))
         await self.kube.apply(service.release(self.owner, release.revision, release.resolved.port))
         await self.kube.apply(
@@ -133,6 +154,7 @@ class Turn:
                 pull_policy=self.settings.image_pull_policy,
                 start_seconds=release.start_seconds,
                 drain_seconds=self.seen.spec.traffic.drain_seconds,
+                sources=self._sources(),
             )
         )
 
@@ -152,8 +174,16 @@ class Turn:
             raise UserError("ParentUnknown", f"`parent.artifact` '{rung.artifact}' could not be read yet.")
         profile = self.snapshot.profiles[self.seen.profile_name]
         resolved = resolve(
-            self.seen.spec, rung, runtime=self.seen.profile_name, profile=profile, stable=self.seen.stable, facts=facts
+            self.seen.spec,
+            rung,
+            runtime=self.seen.profile_name,
+            profile=profile,
+            stable=self.seen.stable,
+            facts=facts,
+            beside=beside_of(self.snapshot, self.seen.spec, rung),
+            as_parent=True,
         )
+        await self._keep_chat_template(resolved)
         sealed = seal(self.seen.name, rung, resolved, profile, facts, sum(file.size_bytes for file in facts.files))
         manifest = deployment.release(
             self.owner,
@@ -166,6 +196,7 @@ class Turn:
             pull_policy=self.settings.image_pull_policy,
             start_seconds=profile.start_seconds,
             drain_seconds=1,
+            sources=self._sources(),
             role="baseline",
         )
         manifest["spec"]["replicas"] = 1

@@ -19,7 +19,9 @@ from bitshift_core.evidence.live import RelayReport
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.rollout import names
+from bitshift_core.rollout.beside import config_maps_beside
 from bitshift_core.rollout.pods import is_ready
+from bitshift_core.rollout.profiles import read_profile
 from bitshift_core.rollout.seeing import parent_uri
 from bitshift_core.rollout.snapshot import Snapshot
 from bitshift_core.traffic.routes import overlay_labels
@@ -98,11 +100,11 @@ class Reader:
         profiles: dict[str, RuntimeProfileSpec] = {}
         bad: dict[str, str] = {}
         for manifest in listed:
-            name = manifest["metadata"]["name"]
-            try:
-                profiles[name] = RuntimeProfileSpec.model_validate(manifest["spec"])
-            except ValidationError as error:
-                bad[name] = f"RuntimeProfile '{name}' cannot be used: {error.errors()[0]['msg']}."
+            name, read = manifest["metadata"]["name"], read_profile(manifest)
+            if isinstance(read, str):
+                bad[name] = read
+            else:
+                profiles[name] = read
         suites = {each["metadata"]["name"]: EvalSuiteSpec.model_validate(each["spec"]) for each in found}
         return {"profiles": profiles, "bad_profiles": bad, "suites": suites}
 
@@ -151,6 +153,7 @@ class Reader:
     async def _kept(self, key: Key, spec: QuantizedModelSpec, read: Snapshot) -> dict[str, Any]:
         facts = {names.facts_name(rung.artifact, rung.digest) for rung in spec.ladder}
         facts.add(names.facts_name(parent_uri(read, spec), None))
+        facts |= config_maps_beside(spec)
         wanted = sorted(facts | {names.verdicts_name(key.name), names.evidence_name(key.name)})
         found = await asyncio.gather(*(self.kube.get(CONFIG_MAP, key.namespace, name) for name in wanted))
         return {"config_maps": {each["metadata"]["name"]: each for each in found if each}}

@@ -18,6 +18,7 @@ from ..cluster.client import Manifest
 from ..cluster.kinds import DEPLOYMENT, HTTP_ROUTE, NODE, POD, QUANTIZED_MODEL, SERVICE, Key
 from ..cluster.routing import NotConfirmed
 from .interests import ANY, Thing
+from .profiles import judge_profile
 from .world import World
 
 QUIET_SECONDS = 3.0
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 async def reconcile(key: Key, world: World) -> float | None:
     """Take one turn; return the seconds until the next look, or None to sleep until something changes."""
+    if not key.namespace:
+        await judge_profile(key.name, world)
+        return None
     snapshot = await world.reader.snapshot(key, world.now())
     if snapshot is None:
         world.forget(key)

@@ -43,6 +43,12 @@ async def wake(namespace: str | None, name: str, annotations: Mapping[str, str],
     world.queue.add(key, urgent=names.ROLLBACK in annotations)
 
 
+@kopf.on.event(GROUP, VERSION, RUNTIME_PROFILE.plural, registry=REGISTRY)
+async def wake_profile(name: str, memo: Any, **_: Any) -> None:
+    """Put the profile itself into the queue: a key without a namespace, which no model has."""
+    world_of(memo).queue.add(Key("", name))
+
+
 @kopf.on.event(GROUP, VERSION, EVAL_SUITE.plural, registry=REGISTRY)
 @kopf.on.event(GROUP, VERSION, RUNTIME_PROFILE.plural, registry=REGISTRY)
 async def wake_users(namespace: str | None, memo: Any, **_: Any) -> None:

@@ -4,7 +4,7 @@ Here in the package itself: what every manifest shares, so that the modules need
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bitshift_core.api.base import API_VERSION
@@ -24,6 +24,19 @@ RESTRICTED_CONTAINER: Mapping[str, Any] = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
+
+CREDENTIALS: Mapping[str, str] = {
+    "HF_TOKEN": "HF_TOKEN",
+    "AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN": "AWS_SESSION_TOKEN",
+    "AWS_REGION": "AWS_REGION",
+    "REGISTRY_USERNAME": "REGISTRY_USERNAME",
+    "REGISTRY_PASSWORD": "REGISTRY_PASSWORD",
+    ".dockerconfigjson": "REGISTRY_CONFIG_JSON",
+    "HTTP_TOKEN": "HTTP_TOKEN",
+}
+"""Keys of a Secret of `sources.secret`, and the variable that each becomes."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +71,35 @@ def scratch(directories: tuple[str, ...]) -> tuple[list[Manifest], list[Manifest
     return volumes, mounts
 
 
-def model_volume(uri: str, claim: str | None) -> Manifest:
-    """Return the volume that an artifact lies in: its claim, read-only, or scratch space that it is fetched into."""
-    if claim:
-        return {"name": "models", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-    return {"name": "models", "emptyDir": {}}
+@dataclass(frozen=True)
+class ArtifactAccess:
+    """How the containers that read or fetch artifacts reach them."""
+
+    secret: str = ""
+    """The Secret that may hold credentials; only its known keys are taken, and none must be there."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Variables that name another Hub or another store than the usual one."""
+
+    def environment(self) -> list[Manifest]:
+        """Return the variables; credentials by reference alone."""
+        literal: list[Manifest] = [{"name": name, "value": value} for name, value in self.endpoints.items()]
+        keys = CREDENTIALS.items() if self.secret else ()
+        return literal + [
+            {
+                "name": variable,
+                "valueFrom": {"secretKeyRef": {"name": self.secret, "key": key, "optional": True}},
+            }
+            for key, variable in keys
+        ]
+
+
+OPEN_ACCESS = ArtifactAccess()
+"""Nothing but what anybody may read."""
+
+
+def volume(name: str, claim: str, *, read_only: bool = True) -> Manifest:
+    """Return the volume that an artifact lies on: a claim, or scratch space that it is fetched into."""
+    if not claim:
+        return {"name": name, "emptyDir": {}}
+    source: Manifest = {"claimName": claim} | ({"readOnly": True} if read_only else {})
+    return {"name": name, "persistentVolumeClaim": source}

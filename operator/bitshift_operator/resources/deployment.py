@@ -6,10 +6,13 @@ from typing import Any
 
 from bitshift_core.api.catalogue import RuntimeProfileSpec
 from bitshift_core.api.v1alpha1 import ModelRevisionSpec
+from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
-from bitshift_core.rollout.releases import MODEL_MOUNT, Resolved, claim_of, model_path
+from bitshift_core.rollout.options import CHAT_TEMPLATE_DIRECTORY
+from bitshift_core.rollout.places import Place
+from bitshift_core.rollout.releases import Resolved
 
-from . import RESTRICTED_CONTAINER, RESTRICTED_POD, Manifest, Owner, model_volume, scratch
+from . import OPEN_ACCESS, RESTRICTED_CONTAINER, RESTRICTED_POD, ArtifactAccess, Manifest, Owner, scratch, volume
 
 STABLE_PORT, CANDIDATE_PORT, ADMIN_PORT = 8081, 8082, 8083
 RELAY_REPLICAS = 2
@@ -29,11 +32,16 @@ def release(
     pull_policy: str,
     start_seconds: float,
     drain_seconds: int,
+    sources: ArtifactAccess = OPEN_ACCESS,
     role: str = "release",
 ) -> Manifest:
     """Return the Deployment of a release: the engine's own image and entrypoint, our arguments."""
     volumes, mounts = scratch(profile.writable_directories)
-    claim = claim_of(sealed.artifact)
+    mounts += [{"name": each.volume, "mountPath": each.mount, "readOnly": True} for each in resolved.places]
+    if resolved.chat_template:
+        template = names.chat_template_name(text_digest(resolved.chat_template))
+        volumes.append({"name": "chat-template", "configMap": {"name": template}})
+        mounts.append({"name": "chat-template", "mountPath": CHAT_TEMPLATE_DIRECTORY, "readOnly": True})
     pod: Manifest = {
         "securityContext": dict(RESTRICTED_POD),
         "automountServiceAccountToken": False,
@@ -42,10 +50,10 @@ def release(
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": profile.pre_stop_seconds + drain_seconds + 5,
         "containers": [_engine(sealed, resolved, profile, mounts, start_seconds)],
-        "volumes": [*volumes, model_volume(sealed.artifact, claim[0] if claim else None)],
+        "volumes": [*volumes, *map(_volume, resolved.places)],
     }
-    if not claim:
-        pod["initContainers"] = [_fetch(sealed.artifact, resolved.digest, runtime_image, pull_policy)]
+    if fetched := [each for each in resolved.places if each.fetch_to and not each.image]:
+        pod["initContainers"] = [_fetch(each, sources, runtime_image, pull_policy) for each in fetched]
     if affinity:
         pod["affinity"] = affinity
     if resolved.node_selector:
@@ -157,7 +165,7 @@ def _engine(
         "resources": _resources(sealed, resolved),
         "securityContext": dict(RESTRICTED_CONTAINER),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*mounts, {"name": "models", "mountPath": MODEL_MOUNT, "readOnly": True}],
+        "volumeMounts": mounts,
     }
     if profile.command:
         container["command"] = list(profile.command)
@@ -173,15 +181,24 @@ def _resources(sealed: ModelRevisionSpec, resolved: Resolved) -> Manifest:
     return {"requests": requests | {"memory": str(sealed.needed_bytes)}}
 
 
-def _fetch(uri: str, digest: str | None, image: str, pull_policy: str) -> Manifest:
-    arguments = ["fetch", "--uri", uri, "--to", model_path(uri)]
-    return {
-        "name": "fetch",
+def _volume(place: Place) -> Manifest:
+    if place.image:
+        return {"name": place.volume, "image": {"reference": place.image, "pullPolicy": "IfNotPresent"}}
+    return volume(place.volume, place.claim, read_only=not place.fetch_to)
+
+
+def _fetch(place: Place, sources: ArtifactAccess, image: str, pull_policy: str) -> Manifest:
+    arguments = ["fetch", "--uri", place.uri, "--to", place.fetch_to]
+    container: Manifest = {
+        "name": "fetch" if place.volume == "models" else f"fetch-{place.volume}"[:63].rstrip("-"),
         "image": image,
         "imagePullPolicy": pull_policy,
-        "args": [*arguments, "--digest", digest] if digest else arguments,
+        "args": [*arguments, "--digest", place.digest] if place.digest else arguments,
         "securityContext": dict(RESTRICTED_CONTAINER),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
-        "volumeMounts": [{"name": "models", "mountPath": MODEL_MOUNT}],
+        "volumeMounts": [{"name": place.volume, "mountPath": place.mount}],
     }
+    if environment := sources.environment():
+        container["env"] = environment
+    return container

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bitshift_core.api.v1alpha1 import SecretRef
 
-from . import RESTRICTED_CONTAINER, RESTRICTED_POD, Manifest, Owner, model_volume
+from . import OPEN_ACCESS, RESTRICTED_CONTAINER, RESTRICTED_POD, ArtifactAccess, Manifest, Owner, volume
 
 KEPT_SECONDS = 3_600
 FACTS_SECONDS = 900
@@ -21,16 +21,20 @@ def facts(
     account: str,
     image: str,
     pull_policy: str,
+    sources: ArtifactAccess = OPEN_ACCESS,
 ) -> Manifest:
     """Return the Job that reads headers and digests; only it may mount the user's claim."""
     arguments = ["facts", "--uri", uri, "--config-map", config_map]
     arguments += ["--mount", "/models"] if claim else []
     arguments += ["--digest", digest] if digest else []
     mounts = [{"name": "models", "mountPath": "/models", "readOnly": True}] if claim else []
-    volumes = [model_volume(uri, claim)] if claim else []
-    return _job(
+    volumes = [volume("models", claim)] if claim else []
+    made = _job(
         owner, name, account, arguments, image, pull_policy, FACTS_SECONDS, mounts=mounts, volumes=volumes, role="facts"
     )
+    if not claim:
+        made["spec"]["template"]["spec"]["containers"][0]["env"] += sources.environment()
+    return made
 
 
 def gate(

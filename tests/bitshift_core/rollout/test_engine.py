@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitshift_core.api.catalogue import ArgumentSource
+from bitshift_core.api.catalogue import Argument, ArgumentSource
 from bitshift_core.rollout.engine import EngineValues, read_args, recognise, render_args
 from bitshift_core.rollout.errors import SpecRefusedError
 from tests.bitshift_core.rollout.snapshots import PROFILE
@@ -71,3 +71,39 @@ def test_an_engine_is_recognised_by_its_image_only_when_one_profile_claims_it():
     assert recognise({"a": PROFILE}, "ghcr.io/ggml-org/llama.cpp:server") == "a"
     assert recognise({"a": PROFILE, "b": fork}, "me/llama.cpp-fork:1") is None
     assert recognise({"a": PROFILE}, "vllm/vllm-openai:v1") is None
+
+
+@pytest.mark.parametrize("extra", ["--ctx_size", "--no-ctx-size", "--ctx", "--ctx-size.tokens"])
+def test_no_spelling_slips_past(extra):
+    with pytest.raises(SpecRefusedError, match=f"must not set '{extra}'.*Leave the flag out and set `serving.context"):
+        render_args(PROFILE, VALUES, (extra, "512"))
+
+
+def test_a_flag_of_the_profiles_own_is_refused_with_the_way_out():
+    with pytest.raises(SpecRefusedError, match=r"'--metrics'.*from the runtime profile.*a RuntimeProfile of your own"):
+        render_args(PROFILE, VALUES, ("--metrics",))
+
+
+def test_what_no_field_says_may_be_said_in_extra_arguments():
+    argument = Argument(flag="--speculative-config", source=ArgumentSource.SPECULATIVE_CONFIG)
+    profile = PROFILE.model_copy(update={"args": (*PROFILE.args, argument)})
+    extra = ("--speculative-config", "{}")
+    asked = replace(VALUES, options={ArgumentSource.SPECULATIVE_CONFIG: ('{"method":"ngram"}',)})
+
+    assert render_args(profile, VALUES, extra)[-2:] == extra
+    with pytest.raises(SpecRefusedError, match=r"set `serving.speculative` instead"):
+        render_args(profile, asked, extra)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["vllm", "serve", "/data/m", "--port", "80"],
+        ["/usr/bin/trtllm-serve", "/data/m"],
+        ["serve", "--port=1", "/data/m"],
+    ],
+)
+def test_a_model_that_is_named_by_no_flag_is_found(args):
+    profile = PROFILE.model_copy(update={"args": (Argument(source=ArgumentSource.MODEL_PATH),)})
+
+    assert read_args(profile, args) == {ArgumentSource.MODEL_PATH: "/data/m"}

@@ -5,7 +5,8 @@ import pytest
 from bitshift_core.api.catalogue import ArgumentSource
 from bitshift_core.rollout import names
 from bitshift_core.rollout.errors import SpecRefusedError
-from bitshift_core.rollout.releases import check_source, claim_of, identity, model_path, need_of, resolve, seal
+from bitshift_core.rollout.places import check_source, claim_of
+from bitshift_core.rollout.releases import identity, need_of, resolve, seal
 from bitshift_core.rollout.stable import StableFacts
 from tests.bitshift_core.rollout.snapshots import PROFILE
 from tests.builders import a_spec, some_facts
@@ -103,10 +104,8 @@ def test_the_engine_version_that_is_sized_is_the_images():
 def test_an_artifact_lies_where_its_claim_or_download_puts_it():
     assert claim_of("pvc://models/a/q4.gguf") == ("models", "a/q4.gguf")
     assert claim_of("https://host/a/q4.gguf") is None
-    assert model_path("pvc://models/a/q4.gguf") == "/models/a/q4.gguf"
-    assert model_path("https://host/a/q4.gguf") == "/models/q4.gguf"
 
 
 def test_a_source_that_nobody_reads_is_refused_by_the_field_that_names_it():
-    with pytest.raises(SpecRefusedError, match="Rung 'q4': `artifact` uses 'oci://'"):
-        check_source("Rung 'q4': `artifact`", "oci://registry/model")
+    with pytest.raises(SpecRefusedError, match="Rung 'q4': `artifact` uses 'ftp://'"):
+        check_source("Rung 'q4': `artifact`", "ftp://registry/model")

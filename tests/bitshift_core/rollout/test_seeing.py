@@ -3,10 +3,14 @@ from dataclasses import replace
 import pytest
 
 from bitshift_core.api.conditions import timestamp
+from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
+from bitshift_core.rollout.phases import decide
 from bitshift_core.rollout.seeing import reading_of, see
+from tests.bitshift_core.artifact.test_adapter import an_adapter
 from tests.bitshift_core.rollout.snapshots import PROFILE, URIS, a_model, a_snapshot, promoted, read
 from tests.builders import NOW
+from tests.engine_profiles import shipped
 
 Q4, Q8, F16 = URIS
 
@@ -56,7 +60,7 @@ def test_a_cluster_in_which_all_is_well_has_no_problem_and_every_rung_is_sized()
         ),
         ({"suites": {}}, "NoEvalSuite", "`gates.quality.suites`"),
         ({"model": a_model(gates={"quality": {"suites": [{"name": "mine"}]}})}, "EvalSuiteNotFound", "'mine'"),
-        ({"model": a_model(parent={"artifact": "oci://r/m"})}, "SourceNotSupported", "`parent.artifact` uses 'oci://'"),
+        ({"model": a_model(parent={"artifact": "ftp://r/m"})}, "SourceNotSupported", "`parent.artifact` uses 'ftp://'"),
         ({"model": a_model(stable={"service": "chat", "port": 1})}, "StablePortNotFound", "has the ports 9100"),
     ],
 )
@@ -191,3 +195,81 @@ def test_an_autoscaler_of_stable_is_seen():
 
     assert see(a_snapshot(autoscalers=[scaler])).stable.autoscaled
     assert not see(a_snapshot()).stable.autoscaled
+
+
+DRAFT, ADAPTER = "pvc://models/draft", "pvc://models/support"
+BESIDE = {
+    "speculative": {"method": "draft_model", "draft": DRAFT},
+    "adapters": [{"name": "support", "artifact": ADAPTER}],
+    "chatTemplate": {"name": "ours"},
+}
+TEMPLATE = {"metadata": {"name": "ours"}, "data": {"chat_template.jinja": "{{ messages }}\n"}}
+
+
+def served_with(serving, *config_maps):
+    """The cluster whose model asks for more than its weights, its engine a vLLM."""
+    scheme = {"format": "safetensors", "scheme": "awq"}
+    ladder = [{"name": "awq", "artifact": Q4, "serving": serving}]
+    known = [read(Q4, **scheme), read(F16, **scheme), *config_maps]
+    return a_snapshot(
+        model=a_model(ladder=ladder, runtime="vllm"),
+        profiles={"vllm": shipped("vllm")},
+        config_maps={each["metadata"]["name"]: each for each in known},
+    )
+
+
+def adapter_read(**changes):
+    data = {"adapter.json": an_adapter(**changes).model_dump_json(by_alias=True), "readAt": timestamp(NOW)}
+    return {"metadata": {"name": names.facts_name(ADAPTER, None)}, "data": data}
+
+
+def test_a_draft_and_adapters_are_read_before_a_rung_is_sized():
+    seen = see(served_with(BESIDE, TEMPLATE))
+
+    assert seen.releases[0].unread == (DRAFT, ADAPTER)
+    assert seen.reads_artifacts()
+    assert [action.uri for action in decide(seen).plan.actions] == [DRAFT, ADAPTER]
+
+
+def test_a_release_is_made_of_all_that_it_is_served_with():
+    draft = read(DRAFT, format="safetensors", scheme="BF16")
+    (release,) = see(served_with(BESIDE, TEMPLATE, draft, adapter_read())).releases
+
+    assert release.problem is None
+    assert [place.mount for place in release.resolved.places] == ["/models", "/beside/draft", "/beside/adapter-support"]
+    assert release.sealed.beside == (DRAFT, ADAPTER)
+    assert release.sealed.chat_template_digest == text_digest("{{ messages }}")
+
+
+def test_another_text_under_the_same_key_is_another_release():
+    other = TEMPLATE | {"data": {"chat_template.jinja": "{{ other }}"}}
+    one, two = (see(served_with({"chatTemplate": {"name": "ours"}}, each)).releases[0] for each in (TEMPLATE, other))
+
+    assert one.revision != two.revision
+
+
+@pytest.mark.parametrize(
+    ("serving", "config_maps", "reason", "words"),
+    [
+        ({"chatTemplate": {"name": "ours"}}, [], "ChatTemplateNotFound", "has no such one"),
+        ({"chatTemplate": {"name": "ours", "key": "k"}}, [TEMPLATE], "ChatTemplateNotFound", "no text under 'k'"),
+        ({"adapters": [{"name": "x", "artifact": "pvc://gone/x"}]}, [], "ClaimNotFound", "adapter x names the claim"),
+        ({"adapters": [{"name": "x", "artifact": "ftp://h/x"}]}, [], "SourceNotSupported", "adapter x uses 'ftp://'"),
+        ({"adapters": BESIDE["adapters"]}, [read(ADAPTER)], "UnsupportedArtifact", "is a whole model"),
+        ({"adapters": BESIDE["adapters"]}, [adapter_read(hidden_size=960)], "AdapterOfAnotherBase", "960 wide"),
+    ],
+)  # fmt: skip
+def test_what_a_rung_is_served_with_refuses_it_by_name(serving, config_maps, reason, words):
+    (release,) = see(served_with(serving, *config_maps)).releases
+
+    assert release.problem[0] == reason
+    assert words in release.problem[1]
+
+
+def test_a_branch_that_came_to_mean_other_bytes_is_told_and_served_by_its_commit():
+    pinned, moved = "hf://org/m@0123", "'main' is now 0123; it was 4567 when it was last read."
+    snapshot = with_facts(read(Q4, pinned_uri=pinned, moved=moved), read(Q8), read(F16))
+    release = see(snapshot).releases[0]
+
+    assert release.sealed.artifact == pinned
+    assert release.fit.message.endswith(moved)

@@ -71,7 +71,7 @@ async def test_a_person_who_says_rollback_comes_first(kube: Kube, api: FakeApi):
     [
         (EVAL_SUITE.new("ns", "maths", spec={}), {Key("ns", "chat")}),
         (EVAL_SUITE.new("bitshift-system", "starter", spec={}), {Key("ns", "chat"), Key("other", "code")}),
-        (RUNTIME_PROFILE.new("", "vllm", spec={}), {Key("ns", "chat"), Key("other", "code")}),
+        (RUNTIME_PROFILE.new("", "vllm", spec={}), {Key("", "vllm"), Key("ns", "chat"), Key("other", "code")}),
     ],
 )
 async def test_suites_and_profiles_wake_who_may_use_them(kube: Kube, api: FakeApi, monkeypatch, changed, woken):
