@@ -24,6 +24,8 @@ class Band(ApiObject):
     first_version: Annotated[str, Field(alias="from", pattern=r"^\d+(\.\d+)*$")]
     margin_percent: Annotated[int, Field(ge=0, le=100)]
     margin_mib: Annotated[int, Field(ge=0)]
+    weights_percent: Annotated[float, Field(ge=0, le=100)] = 1.0
+    """The spread of weights as printed around those of a header; twice that where there was none."""
     unknown_margin_percent: Annotated[int, Field(ge=0, le=100)]
     unknown_margin_mib: Annotated[int, Field(ge=0)]
     source: Annotated[str, Field(min_length=10)]
@@ -38,13 +40,38 @@ class VllmBand(Band):
     """vLLM's overheads; see `overhead` for the formulas."""
 
     sampler_bytes_per_logit: Annotated[float, Field(gt=0)]
-    sampler_base_mib: int
+    """In 16 bits; logits of 32 bits take two more."""
+    activation_base_mib: int
+    hidden_copies: Annotated[float, Field(ge=0)]
+    """Copies of a batch's hidden states that live through the whole profile."""
+    tower_mib: int
+    """What the profile of a vision or audio tower adds."""
+    batch_follows_context: bool = False
+    """Whether a whole context is profiled as one batch (V0 without chunked prefill)."""
+    chunks_above_tokens: int = 0
+    """From which context V0 chunks prefills after all; 0 for never."""
+    expert_workspace_stays: bool = False
+    """Whether experts' workspaces outlive their layer, so that the sampler's peak comes on top."""
     non_torch_mib: int
     non_torch_parallel_mib: int
-    graph_mib_per_size: int
+    non_torch_pipeline_mib: int = 0
+    """Where only stages, not GPUs of a stage, talk to each other; 0 for `non_torch_mib`."""
+    graph_base_mib: int
+    graph_mib_per_layer: float
+    expert_graph_mib: int
+    """Of all sizes that may be captured; fewer sizes take their share."""
     graphs_inside_budget: bool
     """Whether CUDA graphs are part of the memory budget, or captured out of what it leaves free."""
-    weights_extra_mib: int
+    drops_zeros: bool = True
+    """Whether GPTQ's zeros and order are gone after loading."""
+    shares_pool: bool = True
+    """Whether kinds of attention share one pool of pages."""
+    state_blocks: int = 2
+    prints_concurrency: bool = False
+    """Whether `GPU KV cache size` means whole contexts, not pages by groups."""
+    sequences: int = 256
+    large_sequences: int = 256
+    """vLLM's own `max_num_seqs`, and on cards from 70 GiB."""
     host_process_mib: int = 2_560
     """What the process takes of a host without GPUs; not measured yet."""
     memory_utilization_percent: Annotated[int, Field(ge=1, le=100)] = 90

@@ -1,0 +1,128 @@
+"""What a replica can do on a GPU: how large its KV cache becomes, how many sequences fit, and whether it starts at all.
+
+Here: the pool that vLLM takes, with its band, and the ways in which a start fails. Not here: what each item takes
+(`spending`, `pages`), nodes (`placement`).
+"""
+
+from dataclasses import dataclass
+
+from .engines import Chosen, VllmBand
+from .gpu import Gpu
+from .kv_cache import cached_layers, shape_of
+from .need import Need
+from .pages import Pages, pages_of
+from .spending import Batch, Spending, batch_of, peak_while_loading, spending_of
+from .units import gib
+
+WIDEST_BAND_PERCENT = 15
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the band that it is expected in."""
+
+    low: int
+    likely: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The KV cache of one replica, as its engine would print it, and why it would not start."""
+
+    weights: Estimate
+    """Of the first stage on each GPU: what vLLM prints as `Model loading took`."""
+    pool: Estimate
+    """Bytes on each GPU of the first stage: what vLLM prints as `Available KV cache memory`."""
+    tokens: Estimate
+    """What vLLM prints as `GPU KV cache size`, of the stage with the least room."""
+    sequences: int
+    """Whole contexts that surely fit at once."""
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def starts(self) -> bool:
+        """Return whether the engine would start."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class _Room:
+    """One stage's pages and the pool that is left for them."""
+
+    pages: Pages
+    pool: Estimate
+
+    def blocks(self, pool_bytes: int) -> int:
+        return max(pool_bytes, 0) // max(self.pages.page_bytes, 1)
+
+
+def capacity_of(need: Need, chosen: Chosen, gpu: Gpu) -> Capacity:
+    """Return what vLLM makes of that GPU; engines that were not measured are taken to do the same, in a wider band."""
+    assert isinstance(chosen.band, VllmBand)
+    band, batch = chosen.band, batch_of(need, chosen.band, gpu)
+    spending = spending_of(need, band, gpu)
+    percent = need.memory_utilization_percent or band.memory_utilization_percent
+    budget = gpu.usable_bytes * percent // 100
+    rooms = tuple(_room(need, chosen, one, budget) for one in spending)
+    least = min(rooms, key=lambda room: room.blocks(room.pool.likely))
+    context = need.context_tokens or need.facts.context_tokens
+    tokens = Estimate(
+        *(_printed(least, pool, context, batch, band) for pool in (least.pool.low, least.pool.likely, least.pool.high))
+    )
+    surely = least.pages.sequences_in(least.blocks(least.pool.low), context, batch.tokens) if context else 0
+    reason, message = _why_not(need, band, gpu, budget, spending, least, batch)
+    weights = spending[0].weights
+    share = band.weights_percent * (1 if need.facts.tensors_from == "header" else 2) / 100
+    within = Estimate(int(weights * (1 - share)), weights, int(weights * (1 + share)))
+    return Capacity(within, rooms[0].pool, tokens, int(surely), reason, message)
+
+
+def _room(need: Need, chosen: Chosen, spending: Spending, budget: int) -> _Room:
+    assert isinstance(chosen.band, VllmBand)
+    likely = budget - spending.inside_budget
+    spread = chosen.band.margin_bytes(budget, is_known=chosen.is_known)
+    spread = min(spread, abs(likely) * WIDEST_BAND_PERCENT // 100)
+    pages = pages_of(spending.stage.attention(cached_layers(need)), shape_of(need, chosen.band))
+    return _Room(pages, Estimate(likely - spread, likely, likely + spread))
+
+
+def _printed(room: _Room, pool_bytes: int, context: int, batch: Batch, band: VllmBand) -> int:
+    """Return the tokens that are printed; where nobody says how long a context is, those of the pages."""
+    by_concurrency = band.prints_concurrency and context > 0
+    blocks = room.blocks(pool_bytes)
+    return room.pages.printed_tokens(blocks, context, batch.tokens, by_concurrency=by_concurrency)
+
+
+def _why_not(
+    need: Need,
+    band: VllmBand,
+    gpu: Gpu,
+    budget: int,
+    spending: tuple[Spending, ...],
+    least: _Room,
+    batch: Batch,
+) -> tuple[str, str]:
+    """Return the reason and its sentence in the order in which a start would run into them; empty where it starts."""
+    peak = peak_while_loading(need, band)
+    if peak > gpu.usable_bytes:
+        return "LoadDoesNotFit", f"Loading needs {gib(peak)} and the GPU offers {gib(gpu.usable_bytes)}."
+    blocks = least.blocks(least.pool.low)
+    needed = max(least.pages.blocks_for(max(need.context_tokens, 1), batch.tokens), 1)
+    if blocks < needed:
+        missing = needed * least.pages.page_bytes - least.pool.low
+        what = f"one sequence of {need.context_tokens} tokens" if need.context_tokens else "a single page"
+        return "KVCacheDoesNotFit", f"{gib(max(missing, 0))} are missing for {what} beside weights and activations."
+    recurrent = any(kind.is_recurrent for kind in least.pages.kinds)
+    if recurrent and blocks < batch.sequences:
+        return "TooFewStates", f"{batch.sequences} sequences need a recurrent state each; {blocks} pages are left."
+    outside = max(one.outside_budget for one in spending)
+    if budget + outside > gpu.usable_bytes:
+        return (
+            "GraphsDoNotFit",
+            f"{gib(outside)} are needed beside the budget of {gib(budget)}, of {gib(gpu.usable_bytes)} in all.",
+        )
+    return "", ""
+
+

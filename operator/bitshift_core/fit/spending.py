@@ -1,0 +1,88 @@
+"""What a vLLM replica spends on each GPU besides its KV cache, stage by stage.
+
+Here: which sums apply to a need on a GPU. Not here: their formulas (`weights`, `overhead`), what is left (`capacity`).
+"""
+
+from dataclasses import dataclass
+
+from . import overhead
+from .engines import VllmBand
+from .gpu import Gpu
+from .need import Need
+from .spread import Stage, stages_of
+from .weights import ENGINE_DTYPES, HALF_PRECISION_BYTES, load_peak_bytes, vllm_weight_bytes
+
+
+@dataclass(frozen=True)
+class Spending:
+    """The bytes of one stage on each of its GPUs."""
+
+    stage: Stage
+    weights: int
+    activations: int
+    libraries: int
+    graphs: int
+    warm_up: int
+    """Of the sampler's second run, after the KV cache was taken."""
+    inside_budget: int
+    """Of all this, what the engine counts before it takes the rest for the KV cache."""
+
+    @property
+    def outside_budget(self) -> int:
+        """Return what must be free beside the budget."""
+        graphs = self.weights + self.activations + self.libraries + self.graphs - self.inside_budget
+        return graphs + self.warm_up + overhead.CUDA_CONTEXT_BYTES
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the engine is told, or takes by default, of how much it does at once."""
+
+    tokens: int
+    sequences: int
+    profiled_tokens: int
+
+
+def batch_of(need: Need, band: VllmBand, gpu: Gpu | None) -> Batch:
+    """Return the batch; what the need leaves at 0 is the engine's default for the card."""
+    total, product = (gpu.usable_bytes, gpu.product) if gpu else (0, "")
+    tokens = need.batched_tokens or overhead.default_batched_tokens(total, product)
+    sequences = need.concurrent_sequences or overhead.default_sequences(band, total, product)
+    profiled = overhead.profiled_tokens(band, context_tokens=need.context_tokens, batched_tokens=tokens)
+    return Batch(tokens, sequences, profiled)
+
+
+def spending_of(need: Need, band: VllmBand, gpu: Gpu | None) -> tuple[Spending, ...]:
+    """Return each stage's spending, the first stage first."""
+    batch = batch_of(need, band, gpu)
+    return tuple(
+        _stage_spending(need, band, stage, batch, on_gpu=gpu is not None)
+        for stage in stages_of(need.facts.layers, need.pipeline_stages)
+    )
+
+
+def peak_while_loading(need: Need, band: VllmBand) -> int:
+    """Return the most that a GPU holds before anything is profiled."""
+    return load_peak_bytes(need, band) + overhead.CUDA_CONTEXT_BYTES
+
+
+def _stage_spending(need: Need, band: VllmBand, stage: Stage, batch: Batch, *, on_gpu: bool) -> Spending:
+    facts, gpus, stages = need.facts, max(need.gpus_per_replica, 1), max(need.pipeline_stages, 1)
+    weights = vllm_weight_bytes(need, band, stage)
+    activations = overhead.vllm_activation_bytes(
+        facts,
+        band,
+        stage,
+        tokens=batch.profiled_tokens,
+        sequences=batch.sequences,
+        gpus=gpus,
+        element_bytes=ENGINE_DTYPES.get(need.dtype, HALF_PRECISION_BYTES),
+    )
+    if not on_gpu:
+        libraries = band.host_process_mib << 20
+        return Spending(stage, weights, activations, libraries, 0, 0, weights + activations + libraries)
+    libraries = overhead.vllm_non_torch_bytes(band, gpus=gpus, stages=stages)
+    graphs = 0 if need.enforce_eager else overhead.vllm_graph_bytes(facts, band, stage, sequences=batch.sequences)
+    inside = weights + activations + libraries + (graphs if band.graphs_inside_budget else 0)
+    warm_up = overhead.vllm_warm_up_bytes(facts, sequences=batch.sequences) if stage.is_last else 0
+    return Spending(stage, weights, activations, libraries, graphs, warm_up, inside)
