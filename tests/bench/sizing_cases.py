@@ -46,6 +46,7 @@ COPIED = (
     "linear_num_value_heads",
     "linear_value_head_dim",
 )
+LAST_OF_V0 = "0.7.3"
 COMPRESSED_INT = {"type": "int", "symmetric": True}
 GIBIBYTES = re.compile(r"(\d+)\s?GB")
 
@@ -83,12 +84,12 @@ def need_of(known: dict[str, Any], facts: ArtifactFacts) -> Need:
     return Need(
         facts=facts,
         runtime=RUNTIMES.get(runtime, runtime),
-        engine_version=str(known.get("runtime_version") or ""),
+        engine_version=_version(str(known.get("runtime_version") or "")),
         context_tokens=known.get("max_model_len") or 0,
         concurrent_sequences=known.get("max_num_seqs") or 0,
         gpus_per_replica=known.get("tensor_parallel") or 1,
         kv_cache_dtype=known.get("kv_cache_dtype") or "auto",
-        memory_utilization_percent=round(100 * (known.get("gpu_memory_utilization") or 0), 2),
+        memory_utilization_percent=100 * (known.get("gpu_memory_utilization") or 0),
         batched_tokens=known.get("max_num_batched_tokens") or 0,
         pipeline_stages=known.get("pipeline_parallel") or 1,
         dtype="float32" if scheme == "fp32" else "auto",
@@ -125,10 +126,9 @@ def quantization_of(scheme: str, group: int | None, bits: float | None, arch: di
     """Return the `quantization_config` that quantizers write for such a scheme."""
     size = group or 128
     bits = int(bits or 4)
-    recurrent = ["linear_attn"] if arch.get("linear_num_value_heads") and bits <= 4 else []
     if scheme.startswith(("awq", "gptq", "autoround")):
         method = "auto-round" if scheme.startswith("autoround") else scheme.split("-")[0]
-        return {"quant_method": method, "bits": bits, "group_size": size, "modules_to_not_convert": recurrent}
+        return {"quant_method": method, "bits": bits, "group_size": size}
     if scheme.startswith("fp8-block"):
         return {"quant_method": "fp8", "weight_block_size": [size, size]}
     if scheme.startswith("fp8-fbgemm"):
@@ -144,7 +144,7 @@ def quantization_of(scheme: str, group: int | None, bits: float | None, arch: di
         kept = ["lm_head", "self_attn", "shared_experts", *(f"layers.{layer}.mlp.up_proj" for layer in range(3))]
         return _compressed(4, "int", "group", 0, group or 32) | {"ignore": kept}
     if scheme.startswith("nvfp4"):
-        return {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["lm_head", *recurrent]}
+        return {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["lm_head", "*linear_attn.in_proj*"]}
     if scheme.startswith("mxfp4"):
         return {"quant_method": "mxfp4", "modules_to_not_convert": ["self_attn", "router", "embed_tokens", "lm_head"]}
     if scheme.startswith("bnb"):
@@ -158,6 +158,11 @@ def _compressed(bits: int, kind: str, strategy: str, activations: int, group: in
     inputs = {"num_bits": activations, "type": kind} if activations else None
     entry = {"targets": ["Linear"], "weights": weights, "input_activations": inputs}
     return {"quant_method": "compressed-tensors", "config_groups": {"group_0": entry}, "ignore": ["lm_head"]}
+
+
+def _version(stated: str) -> str:
+    """Return the version; where only the generation is stated, the last release of the old one."""
+    return LAST_OF_V0 if "V0" in stated and not re.search(r"\d\.\d", stated) else stated
 
 
 def _dtype(scheme: str) -> str:

@@ -9,6 +9,7 @@ from .config import ModelConfig
 from .digests import files_digest, sha256_of, text_digest, tokenizer_digest
 from .errors import unsupported
 from .facts import MAX_NOTES, ArtifactFacts, FileFact, TensorGroup, believed
+from .pieces import pieces_of
 from .roles import Tensor, grouped, majority_dtype
 from .safetensors import SafetensorsHeader, json_object
 
@@ -31,7 +32,8 @@ def facts_from_checkpoint(
     if not tensors:
         raise unsupported(f"{files[0].name} holds no tensors.")
     groups, notes = _without_tied_output(grouped(tensors, layers=config.layers), config)
-    return _facts(config, groups, notes, files, beside, vocabulary=config.vocab_size or _embedding_rows(tensors))
+    facts = _facts(config, groups, notes, files, beside, vocabulary=config.vocab_size or _embedding_rows(tensors))
+    return facts.model_copy(update={"pieces": pieces_of(tensors, layers=config.layers)})
 
 
 def facts_from_config(config: ModelConfig, files: Sequence[FileFact], beside: Beside) -> ArtifactFacts:
@@ -42,7 +44,8 @@ def facts_from_config(config: ModelConfig, files: Sequence[FileFact], beside: Be
         raise unsupported("config.json does not tell how many attention heads there are, and there are no headers.")
     tensors, notes = blueprint(config)
     facts = _facts(config, grouped(tensors, layers=config.layers), notes, files, beside, vocabulary=config.vocab_size)
-    return facts.model_copy(update={"tensors_from": "config"})
+    pieces = pieces_of(tensors, layers=config.layers)
+    return facts.model_copy(update={"tensors_from": "config", "pieces": pieces})
 
 
 def _facts(

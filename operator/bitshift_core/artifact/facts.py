@@ -64,6 +64,14 @@ class TensorGroup(ApiObject):
     bytes: Count
 
 
+class Piece(ApiObject):
+    """Tensors of one size that an engine allocates one by one, those that it fuses counted as one."""
+
+    role: TensorRole
+    bytes: Count
+    count: Count
+
+
 class ArtifactFacts(ApiObject):
     """An artifact's identity, architecture and grouped tensors."""
 
@@ -93,6 +101,7 @@ class ArtifactFacts(ApiObject):
     """What the checkpoint itself asks the KV cache to be, where it does."""
     attention: Annotated[tuple[LayerGroup, ...], Field(max_length=64)] = ()
     tensors: Annotated[tuple[TensorGroup, ...], Field(max_length=128)] = ()
+    pieces: Annotated[tuple[Piece, ...], Field(max_length=64)] = ()
     tensors_from: Literal["header", "config"] = "header"
     """Whether tensors were read from files, or worked out from `config.json`, which says less."""
     notes: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=MAX_NOTES)] = ()

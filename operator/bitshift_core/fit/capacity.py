@@ -12,9 +12,10 @@ from .kv_cache import cached_layers, shape_of
 from .need import Need
 from .pages import Pages, pages_of
 from .spending import Batch, Spending, batch_of, peak_while_loading, spending_of
-from .units import gib
+from .units import MIB, gib
 
 WIDEST_BAND_PERCENT = 15
+FP8_BLOCK = 128
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class _Room:
 
     pages: Pages
     pool: Estimate
+    sure: int
+    """What is left of the pool when every item takes the most that was seen of its kind."""
 
     def blocks(self, pool_bytes: int) -> int:
         return max(pool_bytes, 0) // max(self.pages.page_bytes, 1)
@@ -64,14 +67,14 @@ def capacity_of(need: Need, chosen: Chosen, gpu: Gpu) -> Capacity:
     band, batch = chosen.band, batch_of(need, chosen.band, gpu)
     spending = spending_of(need, band, gpu)
     percent = need.memory_utilization_percent or band.memory_utilization_percent
-    budget = gpu.usable_bytes * percent // 100
+    budget = int(gpu.usable_bytes * percent / 100)
     rooms = tuple(_room(need, chosen, one, budget) for one in spending)
     least = min(rooms, key=lambda room: room.blocks(room.pool.likely))
     context = need.context_tokens or need.facts.context_tokens
     tokens = Estimate(
         *(_printed(least, pool, context, batch, band) for pool in (least.pool.low, least.pool.likely, least.pool.high))
     )
-    surely = least.pages.sequences_in(least.blocks(least.pool.low), context, batch.tokens) if context else 0
+    surely = least.pages.sequences_in(least.blocks(least.sure), context, batch.tokens) if context else 0
     reason, message = _why_not(need, band, gpu, budget, spending, least, batch)
     weights = spending[0].weights
     share = band.weights_percent * (1 if need.facts.tensors_from == "header" else 2) / 100
@@ -79,13 +82,37 @@ def capacity_of(need: Need, chosen: Chosen, gpu: Gpu) -> Capacity:
     return Capacity(within, rooms[0].pool, tokens, int(surely), reason, message)
 
 
+def _undivided(need: Need) -> str:
+    """Return what cannot be split over so many GPUs; the engine refuses it before it loads anything.
+
+    Sources: vLLM, `config/parallel.py` (heads), `layers/quantization/fp8.py` (blocks of an expert's width).
+    """
+    facts, gpus = need.facts, max(need.gpus_per_replica, 1)
+    if facts.attention_heads % gpus:
+        return f"{facts.attention_heads} attention heads cannot be split over {gpus} GPUs."
+    width = facts.expert_intermediate_size
+    if facts.scheme.endswith("fp8-block") and width and not need.expert_parallel and width % (gpus * FP8_BLOCK):
+        return f"Experts {width} wide cannot be split over {gpus} GPUs in blocks of {FP8_BLOCK}; whole experts can."
+    return ""
+
+
 def _room(need: Need, chosen: Chosen, spending: Spending, budget: int) -> _Room:
     assert isinstance(chosen.band, VllmBand)
     likely = budget - spending.inside_budget
-    spread = chosen.band.margin_bytes(budget, is_known=chosen.is_known)
-    spread = min(spread, abs(likely) * WIDEST_BAND_PERCENT // 100)
+    widest = abs(likely) * WIDEST_BAND_PERCENT // 100
+    spread = _spread(chosen.band, spending, is_known=chosen.is_known, from_header=need.facts.tensors_from == "header")
+    told = need.memory_utilization_percent and need.concurrent_sequences and need.batched_tokens
+    within = min(spread, widest) if told and chosen.is_known else widest
     pages = pages_of(spending.stage.attention(cached_layers(need)), shape_of(need, chosen.band))
-    return _Room(pages, Estimate(likely - spread, likely, likely + spread))
+    return _Room(pages, Estimate(likely - within, likely, likely + within), likely - spread)
+
+
+def _spread(band: VllmBand, spending: Spending, *, is_known: bool, from_header: bool) -> int:
+    """Return how far the items together may be off: a little of the weights, more of what only a profile tells."""
+    weights = spending.weights * band.weights_percent * (1 if from_header else 2) / 100
+    rest = (spending.inside_budget - spending.weights) * band.profile_percent / 100
+    unknown = 0 if is_known else band.unknown_margin_mib * MIB / 2
+    return int(weights + rest + unknown)
 
 
 def _printed(room: _Room, pool_bytes: int, context: int, batch: Batch, band: VllmBand) -> int:
@@ -105,13 +132,15 @@ def _why_not(
     batch: Batch,
 ) -> tuple[str, str]:
     """Return the reason and its sentence in the order in which a start would run into them; empty where it starts."""
+    if undivided := _undivided(need):
+        return "DoesNotDivide", undivided
     peak = peak_while_loading(need, band)
     if peak > gpu.usable_bytes:
         return "LoadDoesNotFit", f"Loading needs {gib(peak)} and the GPU offers {gib(gpu.usable_bytes)}."
-    blocks = least.blocks(least.pool.low)
+    blocks = least.blocks(least.sure)
     needed = max(least.pages.blocks_for(max(need.context_tokens, 1), batch.tokens), 1)
     if blocks < needed:
-        missing = needed * least.pages.page_bytes - least.pool.low
+        missing = needed * least.pages.page_bytes - least.sure
         what = f"one sequence of {need.context_tokens} tokens" if need.context_tokens else "a single page"
         return "KVCacheDoesNotFit", f"{gib(max(missing, 0))} are missing for {what} beside weights and activations."
     recurrent = any(kind.is_recurrent for kind in least.pages.kinds)

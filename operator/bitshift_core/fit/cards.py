@@ -57,13 +57,13 @@ def seen_bytes(product: str, labelled_bytes: int) -> int:
 
     Without a label the product's name decides, and where it names cards of several sizes, the smallest.
     """
-    words = _words(product)
+    words = words_of(product)
     if "MIG" in words:
         return 0
-    named = [card for card in CARDS if _words(card.words) <= words]
-    most = max((len(_words(card.words)) for card in named), default=0)
+    named = [card for card in CARDS if words_of(card.words) <= words]
+    most = max((len(words_of(card.words)) for card in named), default=0)
     fitting = [card for card in named if _agrees(card, labelled_bytes)] if labelled_bytes else named
-    closest = [card for card in fitting if len(_words(card.words)) == most] or fitting
+    closest = [card for card in fitting if len(words_of(card.words)) == most] or fitting
     return min((int(card.seen_gib * GIB) for card in closest), default=0)
 
 
@@ -76,5 +76,6 @@ def _agrees(card: Card, labelled_bytes: int) -> bool:
     return abs(labelled_bytes - card.marketed_gib * GIB) * 100 <= LABEL_TOLERANCE_PERCENT * card.marketed_gib * GIB
 
 
-def _words(name: str) -> frozenset[str]:
+def words_of(name: str) -> frozenset[str]:
+    """Return the words of a product's name, whatever stands between them."""
     return frozenset(_WORD.findall(name.upper()))

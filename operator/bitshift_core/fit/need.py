@@ -22,7 +22,7 @@ class Need:
     cpu_millis: int = 0
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, str], ...] = ()
-    memory_utilization_percent: int = 0
+    memory_utilization_percent: float = 0
     """vLLM's `--gpu-memory-utilization` where it is set; 0 takes the engine's default."""
     batched_tokens: int = 0
     """vLLM's `--max-num-batched-tokens` where it is set; 0 takes the engine's default for the GPU."""

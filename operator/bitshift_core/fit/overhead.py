@@ -88,16 +88,11 @@ def captured_sizes(sequences: int) -> int:
     return first + min(largest, 256) // 8 + max(largest - 256, 0) // 16
 
 
-def vllm_non_torch_bytes(band: VllmBand, *, gpus: int, stages: int) -> int:
-    """Return what libraries take on each GPU; communication between GPUs of a stage dominates it."""
+def vllm_non_torch_bytes(band: VllmBand, *, gpus: int, stages: int, peer_access: bool) -> int:
+    """Return what libraries take on each GPU; buffers that other GPUs of the stage write to dominate it."""
     if gpus > 1:
-        return band.non_torch_parallel_mib * MIB
+        return (band.non_torch_parallel_mib if peer_access else band.non_torch_host_mib) * MIB
     return (band.non_torch_pipeline_mib if stages > 1 and band.non_torch_pipeline_mib else band.non_torch_mib) * MIB
-
-
-def vllm_warm_up_bytes(facts: ArtifactFacts, *, sequences: int) -> int:
-    """Return the second sampler run's logits: it comes after the KV cache was taken and is outside the budget."""
-    return sequences * facts.vocab_size * FLOAT_BYTES
 
 
 def llamacpp_compute_bytes(facts: ArtifactFacts, band: LlamaCppBand, *, context_tokens: int, sequences: int) -> int:

@@ -22,16 +22,14 @@ class Spending:
     activations: int
     libraries: int
     graphs: int
-    warm_up: int
-    """Of the sampler's second run, after the KV cache was taken."""
     inside_budget: int
     """Of all this, what the engine counts before it takes the rest for the KV cache."""
 
     @property
     def outside_budget(self) -> int:
         """Return what must be free beside the budget."""
-        graphs = self.weights + self.activations + self.libraries + self.graphs - self.inside_budget
-        return graphs + self.warm_up + overhead.CUDA_CONTEXT_BYTES
+        counted_later = self.weights + self.activations + self.libraries + self.graphs - self.inside_budget
+        return max(0, counted_later) + overhead.CUDA_CONTEXT_BYTES
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def spending_of(need: Need, band: VllmBand, gpu: Gpu | None) -> tuple[Spending, 
     """Return each stage's spending, the first stage first."""
     batch = batch_of(need, band, gpu)
     return tuple(
-        _stage_spending(need, band, stage, batch, on_gpu=gpu is not None)
+        _stage_spending(need, band, stage, batch, gpu)
         for stage in stages_of(need.facts.layers, need.pipeline_stages)
     )
 
@@ -66,7 +64,7 @@ def peak_while_loading(need: Need, band: VllmBand) -> int:
     return load_peak_bytes(need, band) + overhead.CUDA_CONTEXT_BYTES
 
 
-def _stage_spending(need: Need, band: VllmBand, stage: Stage, batch: Batch, *, on_gpu: bool) -> Spending:
+def _stage_spending(need: Need, band: VllmBand, stage: Stage, batch: Batch, gpu: Gpu | None) -> Spending:
     facts, gpus, stages = need.facts, max(need.gpus_per_replica, 1), max(need.pipeline_stages, 1)
     weights = vllm_weight_bytes(need, band, stage)
     activations = overhead.vllm_activation_bytes(
@@ -78,11 +76,10 @@ def _stage_spending(need: Need, band: VllmBand, stage: Stage, batch: Batch, *, o
         gpus=gpus,
         element_bytes=ENGINE_DTYPES.get(need.dtype, HALF_PRECISION_BYTES),
     )
-    if not on_gpu:
+    if gpu is None:
         libraries = band.host_process_mib << 20
-        return Spending(stage, weights, activations, libraries, 0, 0, weights + activations + libraries)
-    libraries = overhead.vllm_non_torch_bytes(band, gpus=gpus, stages=stages)
+        return Spending(stage, weights, activations, libraries, 0, weights + activations + libraries)
+    libraries = overhead.vllm_non_torch_bytes(band, gpus=gpus, stages=stages, peer_access=gpu.has_peer_access)
     graphs = 0 if need.enforce_eager else overhead.vllm_graph_bytes(facts, band, stage, sequences=batch.sequences)
-    inside = weights + activations + libraries + (graphs if band.graphs_inside_budget else 0)
-    warm_up = overhead.vllm_warm_up_bytes(facts, sequences=batch.sequences) if stage.is_last else 0
-    return Spending(stage, weights, activations, libraries, graphs, warm_up, inside)
+    inside = weights + libraries + (0 if band.activations_outside_budget else activations)
+    return Spending(stage, weights, activations, libraries, graphs, inside + graphs * band.graphs_inside_budget)

@@ -4,6 +4,7 @@ Here: which items make the sum for which engine. Not here: their formulas (`weig
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from ..api.v1alpha1 import SizeItem
 from . import overhead
@@ -87,7 +88,7 @@ def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> Siz
         return _sum(need, items, band, margin, detail, is_known=is_known, host_bytes=0)
     budget = spending.inside_budget + cache + margin
     percent = need.memory_utilization_percent or band.memory_utilization_percent
-    whole = max(ceil_div(budget * 100, percent), budget + spending.outside_budget, peak_while_loading(need, band))
+    whole = max(ceil(budget * 100 / percent), budget + spending.outside_budget, peak_while_loading(need, band))
     detail = f"what vLLM leaves free at {percent} % and the spread of logs"
     return _sum(need, items, band, whole - _total(items), detail, is_known=is_known, host_bytes=host)
 
