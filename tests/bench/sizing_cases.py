@@ -13,8 +13,11 @@ from bitshift_core.artifact.checkpoint import Beside, facts_from_config
 from bitshift_core.artifact.config import read_config
 from bitshift_core.artifact.facts import ArtifactFacts, FileFact
 from bitshift_core.fit.gpu import Gpu
+from bitshift_core.fit.kv_cache import shape_of
 from bitshift_core.fit.need import Need
+from bitshift_core.fit.pages import pages_of
 from bitshift_core.fit.units import GIB
+from tests.bitshift_core.fit.builders import constants
 
 RUNTIMES = {"llama.cpp": "llamacpp"}
 COPIED = (
@@ -46,6 +49,7 @@ COPIED = (
     "linear_num_value_heads",
     "linear_value_head_dim",
 )
+SMALL_BLOCK, MAX_SPECULATED = 16, 8
 LAST_OF_V0 = "0.7.3"
 COMPRESSED_INT = {"type": "int", "symmetric": True}
 GIBIBYTES = re.compile(r"(\d+)\s?GB")
@@ -73,7 +77,24 @@ def case_of(known: dict[str, Any]) -> Case:
     facts = facts_from_config(config, (FileFact(name="model.safetensors", size_bytes=1),), Beside())
     flags = ("gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens")
     stated = [known.get(flag) is not None for flag in flags]
-    return Case(facts, need_of(known, facts), gpu_of(known), all(stated), stated[0])
+    need = need_of(known, facts)
+    return Case(facts, replace(need, speculative_tokens=speculated(need)), gpu_of(known), all(stated), stated[0])
+
+
+def speculated(need: Need) -> int:
+    """Return how many tokens are guessed ahead where the stated block gives it away.
+
+    vLLM makes the attention block of a hybrid model as large as a recurrent state, which grows with each guessed token.
+    """
+    if not any(group.kind == "linear" for group in need.facts.attention) or need.block_tokens <= SMALL_BLOCK:
+        return 0
+    band = constants().vllm[-1]
+    shapes = {
+        tokens: shape_of(replace(need, block_tokens=SMALL_BLOCK, speculative_tokens=tokens), band)
+        for tokens in range(MAX_SPECULATED + 1)
+    }
+    blocks = {tokens: pages_of(need.facts.attention, shape).block_tokens for tokens, shape in shapes.items()}
+    return next((tokens for tokens, block in blocks.items() if block == need.block_tokens), 0)
 
 
 def need_of(known: dict[str, Any], facts: ArtifactFacts) -> Need:
@@ -116,6 +137,8 @@ def config_of(known: dict[str, Any]) -> dict[str, Any]:
         config["mlp_hidden_act"] = "relu2"
     if kinds := _layer_types(arch):
         config["layer_types"] = kinds
+    if arch.get("linear_num_value_heads"):
+        config["mtp_num_hidden_layers"] = 1
     if arch.get("multimodal"):
         config["vision_config"] = {}
     quantization = quantization_of(scheme, known.get("group_size"), known.get("weight_bits"), arch)

@@ -6,7 +6,7 @@ Sources: transformers `models/*/modeling_*.py`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .config import ModelConfig
 from .fields import MAX_LAYERS, Fields
@@ -60,12 +60,19 @@ def _model(config: ModelConfig, widths: Widths, recipe: Recipe, dtype: str) -> I
     yield _vector("model.norm.weight", hidden, dtype)
     for layer, kind in enumerate(config.kinds):
         name = f"model.layers.{layer}"
-        for matrix in (*_attention(widths, f"{name}", kind), *_mlp(config, widths, layer)):
+        for matrix in (*_attention(widths, name, kind), *_mlp(config, widths, layer)):
             yield from stored(matrix, recipe.packing_of(matrix.name))
         yield _vector(f"{name}.input_layernorm.weight", hidden, dtype)
         yield _vector(f"{name}.post_attention_layernorm.weight", hidden, dtype)
         if config.experts and not _is_dense(config, layer):
             yield _vector(f"{name}.mlp.gate.weight", hidden * config.experts, dtype)
+    drafts = config.fields.integer("mtp_num_hidden_layers", "num_nextn_predict_layers", default=0, limit=MAX_LAYERS)
+    kind = next((kind for kind in reversed(config.kinds) if kind not in ("none", "linear")), "none")
+    for layer in range(drafts):
+        for matrix in (*_attention(widths, f"mtp.layers.{layer}", kind), *_mlp(config, widths, config.layers - 1)):
+            name = matrix.name.replace(f"model.layers.{config.layers - 1}.", f"mtp.layers.{layer}.")
+            yield from stored(replace(matrix, name=name), recipe.plain)
+        yield _vector(f"mtp.layers.{layer}.fc.weight", 2 * hidden * hidden, dtype)
     if config.has_tower:
         yield _vector("vision_tower.weight", config.tower_elements or UNSTATED_TOWER_ELEMENTS, dtype)
 

@@ -196,9 +196,20 @@ def _shape(fields: Fields, kind: AttentionKind, hidden: int) -> LayerGroup:
         kv_heads=kv_heads,
         key_dim=head_dim,
         value_dim=fields.integer("v_head_dim", default=head_dim),
-        rotary_dim=min(head_dim, int(head_dim * fields.share("partial_rotary_factor"))),
+        is_chunked=slides and not fields.values.get("sliding_window"),
+        rotary_dim=min(head_dim, int(head_dim * _rotated_share(fields))),
         window_tokens=window if slides else 0,
     )
+
+
+def _rotated_share(fields: Fields) -> float:
+    """Return which part of a head is rotated; a quarter in families with a delta rule, where nothing else is said."""
+    for name in ("rope_parameters", "rope_scaling"):
+        nested = fields.values.get(name)
+        if isinstance(nested, dict) and "partial_rotary_factor" in nested:
+            return Fields(nested).share("partial_rotary_factor")
+    has_delta_rule = fields.integer("linear_num_value_heads", default=0) > 0
+    return fields.share("partial_rotary_factor", default=0.25 if has_delta_rule else 1.0)
 
 
 def _recurrent_shape(fields: Fields) -> LayerGroup:

@@ -38,6 +38,8 @@ class LayerGroup(ApiObject):
     """Elements of one head's key; for `mla` the latent and its rotary part, which is all that vLLM keeps."""
     value_dim: Count = 0
     """Elements of one head's value; for `mla` the latent again, which some engines keep a second time."""
+    is_chunked: bool = False
+    """Whether a window does not slide but starts anew after each `window_tokens`."""
     rotary_dim: Count = 0
     """Elements of a head that are rotated; 0 where it is the whole key, or for `mla` what lies outside the latent."""
     window_tokens: Count = 0

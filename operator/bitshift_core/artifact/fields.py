@@ -31,7 +31,7 @@ class Fields:
         value = self.values.get(name)
         return value[:64] if isinstance(value, str) else ""
 
-    def share(self, name: str) -> float:
-        """Return a number from 0 to 1; 1 where there is none."""
+    def share(self, name: str, *, default: float = 1.0) -> float:
+        """Return a number from 0 to 1; the default where there is none."""
         value = self.values.get(name)
-        return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 1.0
+        return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else default

@@ -55,7 +55,7 @@ class _Room:
     pages: Pages
     pool: Estimate
     sure: int
-    """What is left of the pool when every item takes the most that was seen of its kind."""
+    """What is left when items take a third of what they may be off, all of it where the version is not known."""
 
     def blocks(self, pool_bytes: int) -> int:
         return max(pool_bytes, 0) // max(self.pages.page_bytes, 1)
@@ -100,19 +100,21 @@ def _room(need: Need, chosen: Chosen, spending: Spending, budget: int) -> _Room:
     assert isinstance(chosen.band, VllmBand)
     likely = budget - spending.inside_budget
     widest = abs(likely) * WIDEST_BAND_PERCENT // 100
-    spread = _spread(chosen.band, spending, is_known=chosen.is_known, from_header=need.facts.tensors_from == "header")
+    spread = _spread(chosen, spending, budget, from_header=need.facts.tensors_from == "header")
     told = need.memory_utilization_percent and need.concurrent_sequences and need.batched_tokens
     within = min(spread, widest) if told and chosen.is_known else widest
     pages = pages_of(spending.stage.attention(cached_layers(need)), shape_of(need, chosen.band))
-    return _Room(pages, Estimate(likely - within, likely, likely + within), likely - spread)
+    return _Room(pages, Estimate(likely - within, likely, likely + within), likely - spread // (3 if chosen.is_known else 1))
 
 
-def _spread(band: VllmBand, spending: Spending, *, is_known: bool, from_header: bool) -> int:
+def _spread(chosen: Chosen, spending: Spending, budget: int, *, from_header: bool) -> int:
     """Return how far the items together may be off: a little of the weights, more of what only a profile tells."""
-    weights = spending.weights * band.weights_percent * (1 if from_header else 2) / 100
-    rest = (spending.inside_budget - spending.weights) * band.profile_percent / 100
-    unknown = 0 if is_known else band.unknown_margin_mib * MIB / 2
-    return int(weights + rest + unknown)
+    if not chosen.is_known:
+        return chosen.band.margin_bytes(budget, is_known=False)
+    assert isinstance(chosen.band, VllmBand)
+    weights = spending.weights * chosen.band.weights_percent * (1 if from_header else 2) / 100
+    profiled = (spending.inside_budget - spending.weights) * chosen.band.profile_percent / 100
+    return int(weights + profiled) + chosen.band.margin_mib * MIB // 2
 
 
 def _printed(room: _Room, pool_bytes: int, context: int, batch: Batch, band: VllmBand) -> int:
@@ -144,7 +146,7 @@ def _why_not(
         what = f"one sequence of {need.context_tokens} tokens" if need.context_tokens else "a single page"
         return "KVCacheDoesNotFit", f"{gib(max(missing, 0))} are missing for {what} beside weights and activations."
     recurrent = any(kind.is_recurrent for kind in least.pages.kinds)
-    if recurrent and blocks < batch.sequences:
+    if recurrent and not need.enforce_eager and blocks < batch.sequences:
         return "TooFewStates", f"{batch.sequences} sequences need a recurrent state each; {blocks} pages are left."
     outside = max(one.outside_budget for one in spending)
     if budget + outside > gpu.usable_bytes:

@@ -44,7 +44,7 @@ class VllmBand(Band):
 
     sampler_bytes_per_logit: Annotated[float, Field(gt=0)]
     """In 16 bits; logits of 32 bits take two more."""
-    activation_base_mib: int
+    activation_base_mib: float
     hidden_copies: Annotated[float, Field(ge=0)]
     """Copies of a batch's hidden states that live through the whole profile."""
     tower_mib: int
@@ -57,7 +57,7 @@ class VllmBand(Band):
     """Whether experts' workspaces outlive their layer, so that the sampler's peak comes on top."""
     non_torch_mib: int
     non_torch_parallel_mib: int
-    non_torch_host_mib: int = 320
+    non_torch_host_mib: int = 230
     """On GPUs that reach each other through the host only."""
     non_torch_pipeline_mib: int = 0
     """Where only stages, not GPUs of a stage, talk to each other; 0 for `non_torch_mib`."""
@@ -69,6 +69,11 @@ class VllmBand(Band):
     """Whether the pool is taken before anything is profiled (SGLang)."""
     graphs_inside_budget: bool
     """Whether CUDA graphs are part of the memory budget, or captured out of what it leaves free."""
+    largest_graph: int = 512
+    counts_context: bool = False
+    """Whether the CUDA context is part of what is measured as non-torch, and graphs take what the profile freed (V0)."""
+    weights_extra_mib: int = 0
+    """What newer runners hold besides weights when they print how much was loaded."""
     drops_zeros: bool = True
     """Whether GPTQ's zeros and order are gone after loading."""
     shares_pool: bool = True
@@ -124,8 +129,9 @@ class EngineConstants:
 
     def choose(self, runtime: str, version: str) -> Chosen:
         """Return the newest band that is not newer than the version; the newest of all where it cannot be told."""
-        bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...]
-        bands = {"llamacpp": self.llamacpp, "sglang": self.sglang}.get(runtime) or self.vllm
+        bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...] = self.vllm
+        if runtime in ("llamacpp", "sglang"):
+            bands = self.llamacpp if runtime == "llamacpp" else self.sglang or self.vllm
         if runtime not in ("vllm", "llamacpp", "sglang"):
             return Chosen(bands[-1], False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
         parsed = version_of(runtime, version)

@@ -47,7 +47,7 @@ def vllm_activation_bytes(
     0.77 GiB, as printed; Llama-3.1-8B with 1024 sequences: 1.89 GiB, as printed.
     """
     hidden = tokens * facts.hidden_size * element_bytes
-    base = band.activation_base_mib * MIB + int(band.hidden_copies * hidden)
+    base = int(band.activation_base_mib * MIB) + int(band.hidden_copies * hidden)
     tower = band.tower_mib * MIB if any(group.role == "tower" for group in facts.tensors) else 0
     per_logit = band.sampler_bytes_per_logit + element_bytes - HALF_PRECISION_BYTES
     sampler = int(min(sequences, tokens) * facts.vocab_size * per_logit) if stage.is_last else 0
@@ -78,12 +78,12 @@ def vllm_graph_bytes(facts: ArtifactFacts, band: VllmBand, stage: Stage, *, sequ
     On H100, 51 sizes: Llama-3.1-8B 0.91 GiB, Llama-3.3-70B 1.66 to 1.85, the first of four stages of 8B 0.51.
     """
     whole = band.graph_base_mib + band.graph_mib_per_layer * stage.layers + band.expert_graph_mib * bool(facts.experts)
-    return int(whole * MIB) * captured_sizes(sequences) // captured_sizes(LARGEST_GRAPH)
+    return int(whole * MIB) * captured_sizes(sequences, band.largest_graph) // captured_sizes(LARGEST_GRAPH)
 
 
-def captured_sizes(sequences: int) -> int:
+def captured_sizes(sequences: int, largest_graph: int = LARGEST_GRAPH) -> int:
     """Return how many batch sizes are captured: 1, 2, 4, then by 8 up to 256 and by 16 up to 512 (51 in all)."""
-    largest = min(2 * sequences, LARGEST_GRAPH)
+    largest = min(2 * sequences, largest_graph)
     first = sum(size <= largest for size in (1, 2, 4))
     return first + min(largest, 256) // 8 + max(largest - 256, 0) // 16
 

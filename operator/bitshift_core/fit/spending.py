@@ -24,12 +24,8 @@ class Spending:
     graphs: int
     inside_budget: int
     """Of all this, what the engine counts before it takes the rest for the KV cache."""
-
-    @property
-    def outside_budget(self) -> int:
-        """Return what must be free beside the budget."""
-        counted_later = self.weights + self.activations + self.libraries + self.graphs - self.inside_budget
-        return max(0, counted_later) + overhead.CUDA_CONTEXT_BYTES
+    outside_budget: int
+    """What must be free beside the budget."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,11 @@ def _stage_spending(need: Need, band: VllmBand, stage: Stage, batch: Batch, gpu:
     )
     if gpu is None:
         libraries = band.host_process_mib << 20
-        return Spending(stage, weights, activations, libraries, 0, weights + activations + libraries)
+        return Spending(stage, weights, activations, libraries, 0, weights + activations + libraries, 0)
     libraries = overhead.vllm_non_torch_bytes(band, gpus=gpus, stages=stages, peer_access=gpu.has_peer_access)
     graphs = 0 if need.enforce_eager else overhead.vllm_graph_bytes(facts, band, stage, sequences=batch.sequences)
     inside = weights + libraries + (0 if band.activations_outside_budget else activations)
-    return Spending(stage, weights, activations, libraries, graphs, inside + graphs * band.graphs_inside_budget)
+    inside += graphs if band.graphs_inside_budget else 0
+    later = weights + activations + libraries + graphs - inside
+    outside = max(0, later - activations) if band.counts_context else later + overhead.CUDA_CONTEXT_BYTES
+    return Spending(stage, weights, activations, libraries, graphs, inside, outside)

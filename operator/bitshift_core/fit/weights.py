@@ -10,31 +10,33 @@ from .need import Need
 from .spread import Stage, stages_of
 from .units import MIB, ceil_div, padded
 
-SPLIT_ROLES = frozenset({"embedding", "output", "block", "expert"})
+SPLIT_ROLES = frozenset({"embedding", "output", "block", "expert", "tower"})
 HALF_PRECISION_BYTES, FLOAT_BYTES = 2, 4
 PLAIN_DTYPES = {"F32": 4, "F16": 2, "BF16": 2}
 ENGINE_DTYPES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
 ABSORBED_HEAD_DIMS = 256
 """Non-rotary key plus value width of a head under latent attention: 128 + 128 in every DeepSeek-like model."""
 LARGE_ALLOCATION, ALLOCATION_STEP, LARGEST_REST = 10 * MIB, 2 * MIB, MIB
-UNSTATED_POSITIONS = 32_768
+UNSTATED_POSITIONS, UNSTATED_CHUNKED_POSITIONS = 32_768, 10_485_760
+"""Attention in chunks is for contexts without end: Llama 4 rotates up to ten million positions."""
 MARLIN_INPUTS, MARLIN_OUTPUTS = 128, 256
 ONLINE_PER_MILLE = {"fp8": 1_000, "bitsandbytes": 516}
 """Bytes for each thousand weights: with one scale for a matrix, or 4 bits with doubly quantized scales."""
 
 
 def vllm_weight_bytes(need: Need, band: VllmBand, stage: Stage | None = None) -> int:
-    """Return the bytes on each GPU of a stage: matrices split, norms, routers and towers replicated.
+    """Return the bytes on each GPU of a stage: matrices split, those of towers too, norms and routers replicated.
 
     Llama-3.1-8B in BF16 on one GPU: 14.96 GiB of tensors + 32 MiB of rotary tables = 14.99 GiB, as vLLM prints. An
-    embedding that is also the output is held by the first stage and by the last.
+    embedding that is also the output is held by the first stage and by the last. Llama-4-Scout over four GPUs: 50.63 GiB
+    of tensors + 2.5 GiB of tables for its ten million positions = 53.13 (53.12 printed).
     """
     facts, gpus = need.facts, max(need.gpus_per_replica, 1)
     stage = stage or stages_of(facts.layers, 1)[0]
     total = sum(_stage_bytes(group, need, stage, gpus) for group in facts.tensors if not _is_dropped(group, need, band))
     tables = _rotary_table_bytes(need) + ceil_div(stage.part(_absorbed_bytes(facts)), gpus)
     draft = vllm_weight_bytes(draft_need(need), band) if need.draft and stage.is_last else 0
-    return total + tables + draft + stage.part(_adapter_bytes(need, gpus)) + _lost_bytes(need, stage, gpus)
+    return total + band.weights_extra_mib * MIB + tables + draft + stage.part(_adapter_bytes(need, gpus)) + _lost_bytes(need, stage, gpus)
 
 
 def load_peak_bytes(need: Need, band: VllmBand) -> int:
@@ -109,7 +111,7 @@ def _stage_bytes(group: TensorGroup, need: Need, stage: Stage, gpus: int) -> int
         case "output":
             return ceil_div(size, gpus) if stage.is_last else 0
         case "tower":
-            return size if stage.is_first else 0
+            return ceil_div(size, gpus) if stage.is_first else 0
         case "draft":
             return ceil_div(size, gpus) if stage.is_last else 0
         case "expert" if need.expert_parallel and need.facts.experts:
@@ -152,7 +154,8 @@ def _rotary_table_bytes(need: Need) -> int:
         group.rotary_dim or (group.key_dim - group.value_dim if group.kind == "mla" else group.key_dim)
         for group in facts.attention
     )
-    positions = facts.context_tokens or max(UNSTATED_POSITIONS, need.context_tokens)
+    unstated = UNSTATED_CHUNKED_POSITIONS if any(group.is_chunked for group in facts.attention) else UNSTATED_POSITIONS
+    positions = facts.context_tokens or max(unstated, need.context_tokens)
     return positions * max(widths, default=0) * ENGINE_DTYPES.get(need.dtype, HALF_PRECISION_BYTES)
 
 
