@@ -50,6 +50,8 @@ COPIED = (
     "linear_value_head_dim",
 )
 SMALL_BLOCK, MAX_SPECULATED = 16, 8
+FAMILY = "LlamaForCausalLM"
+"""A case does not tell its family; one that sizing knows stands for all, so that no name decides anything."""
 LAST_OF_V0 = "0.7.3"
 COMPRESSED_INT = {"type": "int", "symmetric": True}
 GIBIBYTES = re.compile(r"(\d+)\s?GB")
@@ -131,7 +133,7 @@ def gpu_of(known: dict[str, Any]) -> Gpu | None:
 def config_of(known: dict[str, Any]) -> dict[str, Any]:
     """Return the `config.json` that such an architecture has."""
     arch, scheme = known["arch"], str(known.get("scheme") or "")
-    config = {"architectures": ["ObservedForCausalLM"], "torch_dtype": _dtype(scheme)}
+    config = {"architectures": [FAMILY], "torch_dtype": _dtype(scheme)}
     config |= {name: arch[name] for name in COPIED if arch.get(name) is not None}
     if arch.get("gated_mlp") is False:
         config["mlp_hidden_act"] = "relu2"
@@ -167,7 +169,11 @@ def quantization_of(scheme: str, group: int | None, bits: float | None, arch: di
         kept = ["lm_head", "self_attn", "shared_experts", *(f"layers.{layer}.mlp.up_proj" for layer in range(3))]
         return _compressed(4, "int", "group", 0, group or 32) | {"ignore": kept}
     if scheme.startswith("nvfp4"):
-        return {"quant_method": "modelopt", "quant_algo": "NVFP4", "exclude_modules": ["lm_head", "*linear_attn.in_proj*"]}
+        return {
+            "quant_method": "modelopt",
+            "quant_algo": "NVFP4",
+            "exclude_modules": ["lm_head", "*linear_attn.in_proj*"],
+        }
     if scheme.startswith("mxfp4"):
         return {"quant_method": "mxfp4", "modules_to_not_convert": ["self_attn", "router", "embed_tokens", "lm_head"]}
     if scheme.startswith("bnb"):

@@ -57,11 +57,16 @@ def fitted(pairs: Sequence[Pair]) -> VllmBand:
 
     def misses(values: Sequence[float]) -> list[float]:
         band = with_constants(known, values)
-        return [spending_of(case.need, band, case.gpu)[0].activations / GIB - seen["activation_peak_gib"] for case, seen in pairs]
+        return [
+            spending_of(case.need, band, case.gpu)[0].activations / GIB - seen["activation_peak_gib"]
+            for case, seen in pairs
+        ]
 
     found = least_squares(misses, START, bounds=(LOWEST, HIGHEST), loss="soft_l1", f_scale=SCALE_GIB, diff_step=0.01)
     band = with_constants(known, found.x)
-    alone = [seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_replica * case.need.pipeline_stages == 1]
+    alone = [
+        seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_replica * case.need.pipeline_stages == 1
+    ]
     together = [seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_replica > 1]
     return band.model_copy(
         update={

@@ -9,6 +9,7 @@ from .config import ModelConfig
 from .digests import files_digest, sha256_of, text_digest, tokenizer_digest
 from .errors import unsupported
 from .facts import MAX_NOTES, ArtifactFacts, FileFact, TensorGroup, believed
+from .families import notes_on
 from .pieces import pieces_of
 from .roles import Tensor, grouped, majority_dtype
 from .safetensors import SafetensorsHeader, json_object
@@ -77,7 +78,7 @@ def _facts(
         kv_cache_dtype=config.kv_cache_dtype,
         attention=config.attention,
         tensors=groups,
-        notes=(config.notes + notes)[:MAX_NOTES],
+        notes=(notes_on(config.architecture) + config.notes + notes)[:MAX_NOTES],
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from ..api.base import ApiObject
 from .errors import malformed
+from .families import is_known
 
 MAX_FILES = 256
 MAX_NOTES = 16
@@ -112,6 +113,11 @@ class ArtifactFacts(ApiObject):
     def weight_bytes(self) -> int:
         """Return the bytes of all tensors that are loaded without speculative decoding."""
         return sum(group.bytes for group in self.tensors if group.role != "draft")
+
+    @property
+    def is_sure(self) -> bool:
+        """Return whether the tensors were read and the architecture is of a known family."""
+        return self.tensors_from == "header" and is_known(self.architecture)
 
     @property
     def ties_output_to_embedding(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .digests import files_digest, text_digest, value_digest
 from .errors import ArtifactError, malformed, unsupported
 from .facts import MAX_NOTES, ArtifactFacts, FileFact, LayerGroup, believed
+from .families import notes_on
 from .ggml import FILE_TYPES
 from .gguf import ArraySummary, GgufHeader, Value
 from .layers import merged
@@ -103,7 +104,7 @@ def facts_from_gguf(headers: Sequence[GgufHeader], files: Sequence[FileFact]) ->
         vocab_size=_vocabulary(metadata, tensors, keys),
         attention=attention_of(keys, layers=layers, hidden=hidden),
         tensors=groups,
-        notes=notes[:MAX_NOTES],
+        notes=(notes_on(keys.architecture) + notes)[:MAX_NOTES],
     )
 
 

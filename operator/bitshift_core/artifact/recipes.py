@@ -67,7 +67,7 @@ class Names:
 
 
 def recipe_of(quantization: Mapping[str, Any], dtype: str) -> Recipe:
-    """Return the recipe; a method whose layout is not known is refused, since without headers nothing tells its size."""
+    """Return the recipe; a layout that is not known is refused: without headers nothing tells its size."""
     plain = Packing(dtype=dtype)
     if not quantization:
         return Recipe(plain, (), Names())

@@ -6,6 +6,7 @@ Here: the pool that vLLM takes, with its band, and the ways in which a start fai
 
 from dataclasses import dataclass
 
+from ..artifact.families import is_known as is_known_family
 from .engines import Chosen, VllmBand
 from .gpu import Gpu
 from .kv_cache import cached_layers, shape_of
@@ -77,7 +78,7 @@ def capacity_of(need: Need, chosen: Chosen, gpu: Gpu) -> Capacity:
     surely = least.pages.sequences_in(least.blocks(least.sure), context, batch.tokens) if context else 0
     reason, message = _why_not(need, band, gpu, budget, spending, least, batch)
     weights = spending[0].weights
-    share = band.weights_percent * (1 if need.facts.tensors_from == "header" else 2) / 100
+    share = band.weights_percent * (1 if need.facts.is_sure else 2) / 100
     within = Estimate(int(weights * (1 - share)), weights, int(weights * (1 + share)))
     return Capacity(within, rooms[0].pool, tokens, int(surely), reason, message)
 
@@ -100,21 +101,22 @@ def _room(need: Need, chosen: Chosen, spending: Spending, budget: int) -> _Room:
     assert isinstance(chosen.band, VllmBand)
     likely = budget - spending.inside_budget
     widest = abs(likely) * WIDEST_BAND_PERCENT // 100
-    spread = _spread(chosen, spending, budget, from_header=need.facts.tensors_from == "header")
+    is_known = chosen.is_known and is_known_family(need.facts.architecture)
+    spread = _spread(chosen.band, spending, budget, is_known=is_known, is_sure=need.facts.is_sure)
     told = need.memory_utilization_percent and need.concurrent_sequences and need.batched_tokens
-    within = min(spread, widest) if told and chosen.is_known else widest
+    within = min(spread, widest) if told and is_known else widest
     pages = pages_of(spending.stage.attention(cached_layers(need)), shape_of(need, chosen.band))
-    return _Room(pages, Estimate(likely - within, likely, likely + within), likely - spread // (3 if chosen.is_known else 1))
+    sure = likely - spread // (3 if is_known else 1)
+    return _Room(pages, Estimate(likely - within, likely, likely + within), sure)
 
 
-def _spread(chosen: Chosen, spending: Spending, budget: int, *, from_header: bool) -> int:
+def _spread(band: VllmBand, spending: Spending, budget: int, *, is_known: bool, is_sure: bool) -> int:
     """Return how far the items together may be off: a little of the weights, more of what only a profile tells."""
-    if not chosen.is_known:
-        return chosen.band.margin_bytes(budget, is_known=False)
-    assert isinstance(chosen.band, VllmBand)
-    weights = spending.weights * chosen.band.weights_percent * (1 if from_header else 2) / 100
-    profiled = (spending.inside_budget - spending.weights) * chosen.band.profile_percent / 100
-    return int(weights + profiled) + chosen.band.margin_mib * MIB // 2
+    if not is_known:
+        return band.margin_bytes(budget, is_known=False)
+    weights = spending.weights * band.weights_percent * (1 if is_sure else 2) / 100
+    profiled = (spending.inside_budget - spending.weights) * band.profile_percent / 100
+    return int(weights + profiled) + band.margin_mib * MIB // 2
 
 
 def _printed(room: _Room, pool_bytes: int, context: int, batch: Batch, band: VllmBand) -> int:
@@ -155,5 +157,3 @@ def _why_not(
             f"{gib(outside)} are needed beside the budget of {gib(budget)}, of {gib(gpu.usable_bytes)} in all.",
         )
     return "", ""
-
-

@@ -64,14 +64,14 @@ class VllmBand(Band):
     graph_base_mib: int
     graph_mib_per_layer: float
     expert_graph_mib: int
-    """Of all sizes that may be captured; fewer sizes take their share."""
+    """All three of 51 captured sizes; fewer take their share."""
     activations_outside_budget: bool = False
     """Whether the pool is taken before anything is profiled (SGLang)."""
     graphs_inside_budget: bool
     """Whether CUDA graphs are part of the memory budget, or captured out of what it leaves free."""
     largest_graph: int = 512
     counts_context: bool = False
-    """Whether the CUDA context is part of what is measured as non-torch, and graphs take what the profile freed (V0)."""
+    """Whether the CUDA context is measured as non-torch, and graphs take what the profile freed (V0)."""
     weights_extra_mib: int = 0
     """What newer runners hold besides weights when they print how much was loaded."""
     drops_zeros: bool = True

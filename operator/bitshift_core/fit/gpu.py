@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from .cards import likely_bytes, seen_bytes, words_of
 
-
 HOST_LINKED = frozenset({"GEFORCE", "RTX", "L4", "L40", "L40S", "A10", "A10G", "A2", "T4"})
 """Cards without NVLink, whose driver or board gives no access from one to another."""
 

@@ -33,7 +33,7 @@ class Need:
     dtype: str = "auto"
     """vLLM's `--dtype`; `auto` is the checkpoint's own, halved where that is 32 bits."""
     quantization: str = ""
-    """vLLM's `--quantization` for a checkpoint that is not quantized itself: `fp8` or `bitsandbytes`, done on loading."""
+    """vLLM's `--quantization` of a checkpoint in 16 bits: `fp8` or `bitsandbytes`, done while loading."""
     block_tokens: int = 0
     """vLLM's `--block-size` where it is set; 0 takes the engine's."""
     enforce_eager: bool = False

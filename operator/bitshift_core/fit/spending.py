@@ -50,8 +50,7 @@ def spending_of(need: Need, band: VllmBand, gpu: Gpu | None) -> tuple[Spending, 
     """Return each stage's spending, the first stage first."""
     batch = batch_of(need, band, gpu)
     return tuple(
-        _stage_spending(need, band, stage, batch, gpu)
-        for stage in stages_of(need.facts.layers, need.pipeline_stages)
+        _stage_spending(need, band, stage, batch, gpu) for stage in stages_of(need.facts.layers, need.pipeline_stages)
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from ..api.v1alpha1 import SizeItem
+from ..artifact.families import is_known as is_known_family
 from . import overhead
 from .engines import Band, Chosen, LlamaCppBand, VllmBand
 from .gpu import Gpu
@@ -40,9 +41,10 @@ class SizeSum:
 
 def size_of(need: Need, chosen: Chosen, gpu: Gpu | None) -> SizeSum:
     """Return what one replica needs of each such GPU, or of host memory where there is none."""
+    is_known = chosen.is_known and is_known_family(need.facts.architecture)
     if isinstance(chosen.band, LlamaCppBand):
-        return _llamacpp(need, chosen.band, is_known=chosen.is_known, on_gpu=gpu is not None)
-    return _vllm(need, chosen.band, is_known=chosen.is_known, gpu=gpu)
+        return _llamacpp(need, chosen.band, is_known=is_known, on_gpu=gpu is not None)
+    return _vllm(need, chosen.band, is_known=is_known, gpu=gpu)
 
 
 def _llamacpp(need: Need, band: LlamaCppBand, *, is_known: bool, on_gpu: bool) -> SizeSum:
@@ -98,9 +100,7 @@ def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | N
     return vllm_kv_cache_bytes(layers, shape_of(need, band), need, batch_of(need, band, gpu).tokens)
 
 
-def _vllm_items(
-    need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None
-) -> tuple[SizeItem, ...]:
+def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
     gpus = max(need.gpus_per_replica, 1) * max(need.pipeline_stages, 1)
     spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
     other = "CUDA graphs and libraries" if spending.graphs else "libraries"
@@ -130,7 +130,7 @@ def _sum(
     need: Need, items: tuple[SizeItem, ...], band: Band, margin: int, detail: str, *, is_known: bool, host_bytes: int
 ) -> SizeSum:
     total = _total(items)
-    spread = band.margin_bytes(total, is_known=is_known and need.facts.tensors_from == "header")
+    spread = band.margin_bytes(total, is_known=is_known and need.facts.is_sure)
     return SizeSum(
         (*items, SizeItem(name="margin", bytes=margin, detail=detail)),
         low_bytes=max(0, total - spread),

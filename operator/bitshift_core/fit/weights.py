@@ -28,15 +28,22 @@ def vllm_weight_bytes(need: Need, band: VllmBand, stage: Stage | None = None) ->
     """Return the bytes on each GPU of a stage: matrices split, those of towers too, norms and routers replicated.
 
     Llama-3.1-8B in BF16 on one GPU: 14.96 GiB of tensors + 32 MiB of rotary tables = 14.99 GiB, as vLLM prints. An
-    embedding that is also the output is held by the first stage and by the last. Llama-4-Scout over four GPUs: 50.63 GiB
-    of tensors + 2.5 GiB of tables for its ten million positions = 53.13 (53.12 printed).
+    embedding that is also the output is held by the first stage and by the last. Llama-4-Scout over four GPUs: 50.6 GiB
+    of tensors + 2.5 GiB of tables for its ten million positions = 53.1 (53.12 printed).
     """
     facts, gpus = need.facts, max(need.gpus_per_replica, 1)
     stage = stage or stages_of(facts.layers, 1)[0]
     total = sum(_stage_bytes(group, need, stage, gpus) for group in facts.tensors if not _is_dropped(group, need, band))
     tables = _rotary_table_bytes(need) + ceil_div(stage.part(_absorbed_bytes(facts)), gpus)
     draft = vllm_weight_bytes(draft_need(need), band) if need.draft and stage.is_last else 0
-    return total + band.weights_extra_mib * MIB + tables + draft + stage.part(_adapter_bytes(need, gpus)) + _lost_bytes(need, stage, gpus)
+    return (
+        total
+        + band.weights_extra_mib * MIB
+        + tables
+        + draft
+        + stage.part(_adapter_bytes(need, gpus))
+        + _lost_bytes(need, stage, gpus)
+    )
 
 
 def load_peak_bytes(need: Need, band: VllmBand) -> int:

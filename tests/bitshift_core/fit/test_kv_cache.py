@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bitshift_core.artifact.facts import LayerGroup
 from bitshift_core.fit.kv_cache import HALF_BITS, half_bits_of, llamacpp_kv_cache_bytes, vllm_kv_cache_bytes
 from bitshift_core.fit.units import GIB, MIB
-from tests.bitshift_core.fit.builders import smollm
+from tests.bitshift_core.fit.builders import a_need, a_shape, smollm
 
 
 def group(kind="full", layers=32, kv_heads=8, dim=128, **change):
@@ -15,15 +15,8 @@ def group(kind="full", layers=32, kv_heads=8, dim=128, **change):
 
 
 def vllm_bytes(*groups, context_tokens=8192, sequences=1, gpus=1, half_bits=32):
-    return vllm_kv_cache_bytes(
-        groups,
-        context_tokens=context_tokens,
-        sequences=sequences,
-        gpus=gpus,
-        half_bits=half_bits,
-        block_tokens=16,
-        batched_tokens=8192,
-    )
+    need = a_need(context_tokens=context_tokens, concurrent_sequences=sequences)
+    return vllm_kv_cache_bytes(groups, a_shape(gpus=gpus, half_bits=half_bits), need, 8192)
 
 
 @pytest.mark.parametrize(
