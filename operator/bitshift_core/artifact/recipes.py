@@ -128,7 +128,8 @@ def _by_scheme(scheme: str, settings: Mapping[str, Any], dtype: str) -> Packing:
 
 
 def _left_alone(quantization: Mapping[str, Any]) -> list[str]:
-    named = [name for key in LEFT_ALONE_KEYS for name in quantization.get(key) or () if isinstance(name, str)]
+    lists = [value for key in LEFT_ALONE_KEYS if isinstance(value := quantization.get(key), list)]
+    named = [name for names in lists for name in names if isinstance(name, str)]
     per_module = quantization.get("extra_config")
     for name, settings in per_module.items() if isinstance(per_module, dict) else ():
         if isinstance(settings, dict) and settings.get("bits") == 16:
