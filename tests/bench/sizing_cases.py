@@ -52,6 +52,8 @@ COPIED = (
 SMALL_BLOCK, MAX_SPECULATED = 16, 8
 FAMILY = "LlamaForCausalLM"
 """A case does not tell its family; one that sizing knows stands for all, so that no name decides anything."""
+PLAIN = ("", "bf16", "fp16", "fp32")
+ONLINE = {"fp8-runtime": "fp8", "bnb-runtime": "bitsandbytes"}
 LAST_OF_V0 = "0.7.3"
 COMPRESSED_INT = {"type": "int", "symmetric": True}
 GIBIBYTES = re.compile(r"(\d+)\s?GB")
@@ -103,7 +105,6 @@ def need_of(known: dict[str, Any], facts: ArtifactFacts) -> Need:
     """Return the flags; what is not stated stays with the engine's defaults."""
     scheme = str(known.get("scheme") or "")
     runtime = str(known.get("runtime") or "vllm")
-    online = {"fp8-runtime": "fp8", "bnb-runtime": "bitsandbytes"}.get(scheme, "")
     return Need(
         facts=facts,
         runtime=RUNTIMES.get(runtime, runtime),
@@ -116,7 +117,7 @@ def need_of(known: dict[str, Any], facts: ArtifactFacts) -> Need:
         batched_tokens=known.get("max_num_batched_tokens") or 0,
         pipeline_stages=known.get("pipeline_parallel") or 1,
         dtype="float32" if scheme == "fp32" else "auto",
-        quantization=online,
+        quantization=ONLINE.get(scheme, ""),
         block_tokens=known.get("block_size") or 0,
         enforce_eager=known.get("enforce_eager") is True,
     )
@@ -159,8 +160,8 @@ def quantization_of(scheme: str, group: int | None, bits: float | None, arch: di
     if scheme.startswith("fp8-fbgemm"):
         edges = [f"layers.{layer}" for layer in (0, arch["num_hidden_layers"] - 1)]
         return {"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["self_attn", "lm_head", *edges]}
-    if scheme.startswith("fp8") and scheme != "fp8-runtime":
-        return {"quant_method": "fp8"} if "compressed" not in scheme else _compressed(8, "float", "channel", 8)
+    if scheme.startswith("fp8") and "compressed" in scheme:
+        return _compressed(8, "float", "channel", 8)
     if scheme.startswith("w8a8"):
         return _compressed(8, "int", "channel", 8)
     if match := re.match(r"w(\d)a16", scheme):
@@ -179,7 +180,13 @@ def quantization_of(scheme: str, group: int | None, bits: float | None, arch: di
     if scheme.startswith("bnb"):
         double = {"bnb_4bit_use_double_quant": True}
         return {"quant_method": "bitsandbytes", "load_in_4bit": "int8" not in scheme} | double
-    return {}
+    if scheme in PLAIN or scheme in ONLINE:
+        return {}
+    if "fp8" in scheme:
+        return {"quant_method": "fp8"}
+    if "int8" in scheme or "int4" in scheme:
+        return _compressed(8 if "int8" in scheme else 4, "int", "group", 0, group or 0)
+    return {"quant_method": scheme}
 
 
 def _compressed(bits: int, kind: str, strategy: str, activations: int, group: int = 0) -> dict[str, Any]:
@@ -199,7 +206,7 @@ def _dtype(scheme: str) -> str:
 
 
 def _layer_types(arch: dict[str, Any]) -> list[str]:
-    layers = arch["num_hidden_layers"]
+    layers = arch.get("num_hidden_layers") or 0
     if linear := arch.get("linear_attention_layers"):
         return ["linear_attention"] * linear + ["full_attention"] * (layers - linear)
     if sliding := arch.get("sliding_window_layers"):

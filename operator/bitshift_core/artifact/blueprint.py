@@ -17,6 +17,7 @@ from .safetensors import DTYPE_BITS
 
 DTYPES = {"float32": "F32", "float": "F32", "float16": "F16", "half": "F16", "bfloat16": "BF16"}
 NOT_GATED = frozenset({"phi", "gpt2", "gpt_neox", "gptj", "opt", "bloom", "mpt", "falcon", "starcoder2", "nemotron"})
+TIED_UNSAID = ("gemma", "gpt2", "opt", "bloom", "falcon", "cohere", "starcoder2")
 UNSTATED_TOWER_ELEMENTS = 430_000_000
 """SigLIP-so400m has 0.41 billion, Pixtral's tower 0.43, Qwen's 0.46 to 0.67."""
 
@@ -55,7 +56,7 @@ def blueprint(config: ModelConfig) -> tuple[tuple[Tensor, ...], tuple[str, ...]]
 def _model(config: ModelConfig, widths: Widths, recipe: Recipe, dtype: str) -> Iterator[Tensor]:
     vocabulary, hidden = config.vocab_size, config.hidden_size
     yield from stored(Matrix("model.embed_tokens", vocabulary, hidden), recipe.packing_of("model.embed_tokens"))
-    if not config.ties_output:
+    if not (config.ties_output or _is_tied_unsaid(config)):
         yield from stored(Matrix("lm_head", vocabulary, hidden), recipe.packing_of("lm_head"))
     yield _vector("model.norm.weight", hidden, dtype)
     for layer, kind in enumerate(config.kinds):
@@ -162,6 +163,12 @@ def recurrent_widths(fields: Fields) -> tuple[int, int]:
 
 def _has_delta_rule(fields: Fields) -> bool:
     return bool(fields.integer("linear_num_value_heads", default=0))
+
+
+def _is_tied_unsaid(config: ModelConfig) -> bool:
+    """Return whether the output is the embedding in a family whose configurations need not say so."""
+    is_said = config.fields.values.get("tie_word_embeddings") is not None
+    return not is_said and config.fields.text("model_type").startswith(TIED_UNSAID)
 
 
 def _is_dense(config: ModelConfig, layer: int) -> bool:

@@ -84,6 +84,8 @@ class VllmBand(Band):
     sequences: int = 256
     large_sequences: int = 256
     """vLLM's own `max_num_seqs`, and on cards from 70 GiB."""
+    huge_batched_tokens: int = 0
+    """vLLM's own `max_num_batched_tokens` on cards from 160 GiB; 0 where they are like any large one."""
     host_process_mib: int = 2_560
     """What the process takes of a host without GPUs; not measured yet."""
     memory_utilization_percent: Annotated[int, Field(ge=1, le=100)] = 90

@@ -9,7 +9,7 @@ from .spread import Stage
 from .units import GIB, MIB, ceil_div, padded
 
 HALF_PRECISION_BYTES, FLOAT_BYTES = 2, 4
-LARGE_GPU_BYTES = 70 * GIB
+LARGE_GPU_BYTES, HUGE_GPU_BYTES = 70 * GIB, 160 * GIB
 LARGE_BATCHED_TOKENS, SMALL_BATCHED_TOKENS = 8_192, 2_048
 LARGEST_GRAPH = 512
 CUDA_CONTEXT_BYTES = 512 * MIB
@@ -17,16 +17,23 @@ UNSTATED_CONTEXT = 131_072
 """What V0 is taken to profile where neither the engine's flags nor the model say how long a context is."""
 
 
-def default_batched_tokens(gpu_bytes: int, gpu_product: str) -> int:
-    """Return vLLM's own `max_num_batched_tokens` for an API server: large on cards from 70 GiB, A100 excepted."""
-    is_large = gpu_bytes >= LARGE_GPU_BYTES and "A100" not in gpu_product.upper()
-    return LARGE_BATCHED_TOKENS if is_large else SMALL_BATCHED_TOKENS
+def default_batched_tokens(gpu_bytes: int, gpu_product: str, *, huge_tokens: int = 0) -> int:
+    """Return vLLM's own `max_num_batched_tokens` for an API server: large on cards from 70 GiB, A100 excepted.
+
+    `huge_tokens` is what versions that tell still larger cards apart take there (vllm-project/vllm pull request 51726).
+    """
+    if huge_tokens and gpu_bytes >= HUGE_GPU_BYTES:
+        return huge_tokens
+    return LARGE_BATCHED_TOKENS if _is_large(gpu_bytes, gpu_product) else SMALL_BATCHED_TOKENS
 
 
 def default_sequences(band: VllmBand, gpu_bytes: int, gpu_product: str) -> int:
     """Return vLLM's own `max_num_seqs`, which is larger on the same cards."""
-    is_large = default_batched_tokens(gpu_bytes, gpu_product) == LARGE_BATCHED_TOKENS
-    return band.large_sequences if is_large else band.sequences
+    return band.large_sequences if _is_large(gpu_bytes, gpu_product) else band.sequences
+
+
+def _is_large(gpu_bytes: int, gpu_product: str) -> bool:
+    return gpu_bytes >= LARGE_GPU_BYTES and "A100" not in gpu_product.upper()
 
 
 def profiled_tokens(band: VllmBand, *, context_tokens: int, batched_tokens: int) -> int:

@@ -40,7 +40,9 @@ class Batch:
 def batch_of(need: Need, band: VllmBand, gpu: Gpu | None) -> Batch:
     """Return the batch; what the need leaves at 0 is the engine's default for the card."""
     total, product = (gpu.usable_bytes, gpu.product) if gpu else (0, "")
-    tokens = need.batched_tokens or overhead.default_batched_tokens(total, product)
+    tokens = need.batched_tokens or overhead.default_batched_tokens(
+        total, product, huge_tokens=band.huge_batched_tokens
+    )
     sequences = need.concurrent_sequences or overhead.default_sequences(band, total, product)
     profiled = overhead.profiled_tokens(band, context_tokens=need.context_tokens, batched_tokens=tokens)
     return Batch(tokens, sequences, profiled)

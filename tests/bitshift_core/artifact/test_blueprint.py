@@ -176,6 +176,12 @@ def test_a_tower_counts_and_one_that_is_not_described_is_guessed():
     assert not any("0.43 billion" in note for note in described.notes)
 
 
+def test_an_output_tied_by_the_familys_default_is_not_counted():
+    silent, said = facts_of(model_type="gemma2"), facts_of(model_type="gemma2", tie_word_embeddings=False)
+
+    assert said.weight_bytes - silent.weight_bytes == 128_256 * 4096 * 2
+
+
 def test_draft_layers_are_counted_apart():
     facts = facts_of(HYBRID_27B, mtp_num_hidden_layers=1)
 

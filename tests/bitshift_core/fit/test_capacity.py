@@ -48,7 +48,7 @@ def test_a_pipeline_holds_what_its_smallest_stage_holds():
     """Four stages: the first prints 69.80 GiB and 2,257,264 tokens, which are 68.89 GiB: the last also samples."""
     found = capacity(pipeline_stages=4)
 
-    assert found.pool.likely / GIB == pytest.approx(69.80, abs=0.05)
+    assert found.pool.likely / GIB == pytest.approx(69.80, abs=0.1)
     assert found.tokens.likely == pytest.approx(2_257_264, rel=0.005)
 
 
