@@ -56,9 +56,11 @@ crds: venv ## Write the CRDs from the models, and the chart's table of values fr
 .PHONY: bench-all
 bench-all: $(addprefix bench-,$(notdir $(basename $(shell grep -ls '^def main' e2e/bench/*.py tests/bench/*.py)))) ## Every benchmark
 
+# `make bench-sizing CASES=FILE` reads that file; PWD, unlike CURDIR, is where make was called from (`make -C`).
 bench-%: venv ## One benchmark by the name of its file in e2e/bench or tests/bench
 	@if [ -f e2e/bench/$*.py ]; then exec $(PYTHON) -m e2e.bench.$*; \
-	elif [ -f tests/bench/$*.py ]; then exec $(PYTHON) -m tests.bench.$*; \
+	elif [ -f tests/bench/$*.py ]; then \
+	  $(if $(CASES),export CASES="$(if $(filter /%,$(CASES)),$(CASES),$(PWD)/$(CASES))";) exec $(PYTHON) -m tests.bench.$*; \
 	else echo "There is no benchmark '$*': NAME must be a file in e2e/bench or tests/bench." >&2; exit 2; fi
 
 .PHONY: venv

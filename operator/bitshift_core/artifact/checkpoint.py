@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .blueprint import blueprint
 from .config import ModelConfig
 from .digests import files_digest, sha256_of, text_digest, tokenizer_digest
 from .errors import unsupported
 from .facts import MAX_NOTES, ArtifactFacts, FileFact, TensorGroup, believed
+from .families import notes_on
+from .pieces import pieces_of
 from .roles import Tensor, grouped, majority_dtype
 from .safetensors import SafetensorsHeader, json_object
 
@@ -30,6 +33,31 @@ def facts_from_checkpoint(
     if not tensors:
         raise unsupported(f"{files[0].name} holds no tensors.")
     groups, notes = _without_tied_output(grouped(tensors, layers=config.layers), config)
+    facts = _facts(config, groups, notes, files, beside, vocabulary=config.vocab_size or _embedding_rows(tensors))
+    return facts.model_copy(update={"pieces": pieces_of(tensors, layers=config.layers)})
+
+
+def facts_from_config(config: ModelConfig, files: Sequence[FileFact], beside: Beside) -> ArtifactFacts:
+    """Return the facts where no header can be read: tensors are worked out from the configuration, and it says so."""
+    if not config.vocab_size:
+        raise unsupported("config.json does not tell the size of the vocabulary, and there are no headers.")
+    if not config.attention_heads and any(kind != "linear" for kind in config.kinds):
+        raise unsupported("config.json does not tell how many attention heads there are, and there are no headers.")
+    tensors, notes = blueprint(config)
+    facts = _facts(config, grouped(tensors, layers=config.layers), notes, files, beside, vocabulary=config.vocab_size)
+    pieces = pieces_of(tensors, layers=config.layers)
+    return facts.model_copy(update={"tensors_from": "config", "pieces": pieces})
+
+
+def _facts(
+    config: ModelConfig,
+    groups: tuple[TensorGroup, ...],
+    notes: tuple[str, ...],
+    files: Sequence[FileFact],
+    beside: Beside,
+    *,
+    vocabulary: int,
+) -> ArtifactFacts:
     return believed(
         format="safetensors",
         architecture=config.architecture,
@@ -43,11 +71,14 @@ def facts_from_checkpoint(
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         attention_heads=config.attention_heads,
-        vocab_size=config.vocab_size or _embedding_rows(tensors),
+        experts=config.experts,
+        experts_per_token=config.experts_per_token,
+        expert_intermediate_size=config.expert_intermediate_size,
+        vocab_size=vocabulary,
         kv_cache_dtype=config.kv_cache_dtype,
         attention=config.attention,
         tensors=groups,
-        notes=(config.notes + notes)[:MAX_NOTES],
+        notes=(notes_on(config.architecture) + config.notes + notes)[:MAX_NOTES],
     )
 
 

@@ -9,14 +9,12 @@ from typing import Any
 
 from .errors import ArtifactError, malformed
 from .facts import AttentionKind, LayerGroup
+from .fields import MAX_LAYERS, MAX_TOKENS, Fields
 from .layers import merged
 from .safetensors import json_object
 from .schemes import kv_cache_dtype_of, scheme_of
 
 MAX_CONFIG_BYTES = 8 << 20
-MAX_LAYERS = 4_096
-MAX_WIDTH = 1 << 24
-MAX_TOKENS = 1 << 32
 TEXT_CONFIGS = ("text_config", "llm_config", "language_config", "thinker_config")
 EVERY_NTH_LAYER_IS_FULL = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4, "gpt_oss": 2}
 ALL_LAYERS_SLIDE = frozenset({"mistral", "mixtral", "phi3", "starcoder2"})
@@ -31,6 +29,8 @@ KIND_OF_LAYER_TYPE: dict[str, AttentionKind] = {
     "mamba2": "linear",
     "M": "linear",
 }
+TOWER_CONFIGS = ("vision_config", "audio_config", "vision_tower_config")
+MAX_EXPERTS = 4_096
 STATE_ELEMENT_BYTES, CONVOLUTION_ELEMENT_BYTES = 4, 2
 
 
@@ -51,27 +51,15 @@ class ModelConfig:
     dtype: str
     attention: tuple[LayerGroup, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Typed questions about a configuration that may give one thing several names."""
-
-    values: Mapping[str, Any]
-
-    def integer(self, *names: str, default: int | None = None, limit: int = MAX_WIDTH) -> int:
-        """Return the first of the names that is set; missing without a default is an error."""
-        value = next((self.values[name] for name in names if self.values.get(name) is not None), default)
-        if value is None:
-            raise ArtifactError("UnknownArchitecture", f"config.json has none of {', '.join(names)}.")
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
-            raise malformed(f"config.json: `{names[0]}` is {str(value)[:40]!r}; an integer up to {limit} is believed.")
-        return value
-
-    def text(self, name: str) -> str:
-        """Return a short text, empty where it is none."""
-        value = self.values.get(name)
-        return value[:64] if isinstance(value, str) else ""
+    fields: Fields
+    quantization: Mapping[str, Any]
+    kinds: tuple[str, ...]
+    """Each layer's kind of attention, `none` where it has none."""
+    experts: int
+    experts_per_token: int
+    expert_intermediate_size: int
+    has_tower: bool
+    tower_elements: int
 
 
 def read_config(raw: bytes, quantization_file: bytes = b"") -> ModelConfig:
@@ -88,7 +76,9 @@ def read_config(raw: bytes, quantization_file: bytes = b"") -> ModelConfig:
     if not layers or not hidden:
         raise malformed(f"config.json: {layers} layers of width {hidden}.")
     quantization = _quantization(whole | inner, quantization_file)
-    attention, notes = attention_of(fields, layers=layers, hidden=hidden)
+    attention, kinds, notes = attention_of(fields, layers=layers, hidden=hidden)
+    experts = fields.integer("num_experts", "num_local_experts", "n_routed_experts", default=0, limit=MAX_EXPERTS)
+    towers = [whole[name] for name in TOWER_CONFIGS if isinstance(whole.get(name), dict)]
     return ModelConfig(
         architecture=named[:64],
         layers=layers,
@@ -105,6 +95,14 @@ def read_config(raw: bytes, quantization_file: bytes = b"") -> ModelConfig:
         dtype=fields.text("torch_dtype") or fields.text("dtype"),
         attention=attention,
         notes=notes,
+        fields=fields,
+        quantization=quantization,
+        kinds=kinds,
+        experts=experts,
+        experts_per_token=_experts_per_token(fields) if experts else 0,
+        expert_intermediate_size=_expert_width(fields) if experts else 0,
+        has_tower=bool(towers),
+        tower_elements=sum(map(_tower_elements, towers)),
     )
 
 
@@ -116,23 +114,42 @@ def _quantization(values: Mapping[str, Any], quantization_file: bytes) -> dict[s
 
 
 def _intermediate(fields: Fields, hidden: int) -> int:
-    used = fields.integer("num_experts_per_tok", "num_experts_per_token", "moe_topk", default=0, limit=4_096)
+    used = _experts_per_token(fields)
     if used and fields.integer("num_experts", "num_local_experts", "n_routed_experts", default=0):
-        width = fields.integer("moe_intermediate_size", "intermediate_size", default=0)
-        return used * width + fields.integer("shared_expert_intermediate_size", default=0)
+        return used * _expert_width(fields) + fields.integer("shared_expert_intermediate_size", default=0)
     return fields.integer("intermediate_size", "n_inner", "ffn_dim", default=4 * hidden)
 
 
-def attention_of(fields: Fields, *, layers: int, hidden: int) -> tuple[tuple[LayerGroup, ...], tuple[str, ...]]:
-    """Return the layers by the shape of their cache, and what could not be told; unknown layers count as full."""
+def _experts_per_token(fields: Fields) -> int:
+    return fields.integer("num_experts_per_tok", "num_experts_per_token", "moe_topk", default=0, limit=MAX_EXPERTS)
+
+
+def _expert_width(fields: Fields) -> int:
+    return fields.integer("moe_intermediate_size", "intermediate_size", default=0)
+
+
+def _tower_elements(values: Mapping[str, Any]) -> int:
+    """Return the parameters of a transformer of that size: four projections, an MLP of two; 0 where it is not one."""
+    fields = Fields(values)
+    layers = fields.integer("num_hidden_layers", "depth", "num_layers", default=0, limit=MAX_LAYERS)
+    width = fields.integer("hidden_size", "embed_dim", default=0)
+    inner = fields.integer("intermediate_size", default=4 * width)
+    return layers * (4 * width * width + 2 * width * inner)
+
+
+def attention_of(
+    fields: Fields, *, layers: int, hidden: int
+) -> tuple[tuple[LayerGroup, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return layers by the shape of their cache, each layer's kind, and what could not be told (it counts as full)."""
     kinds = _kinds(fields, layers)
     unknown = sorted({kind for kind in kinds if kind not in KIND_OF_LAYER_TYPE and kind != "-"})
     notes = [f"Layers of the unknown kind {name[:40]!r} are sized as full attention." for name in unknown]
     shapes = {kind: _shape(fields, kind, hidden) for kind in {KIND_OF_LAYER_TYPE.get(name, "full") for name in kinds}}
     if "linear" in shapes and not shapes["linear"].state_bytes:
         notes.append("The state of the linear layers is not described in config.json and counts as nothing.")
-    groups = (shapes[KIND_OF_LAYER_TYPE.get(name, "full")] for name in kinds if name != "-")
-    return merged(groups), tuple(notes)
+    found = tuple(None if name == "-" else shapes[KIND_OF_LAYER_TYPE.get(name, "full")] for name in kinds)
+    named = tuple(shape.kind if shape else "none" for shape in found)
+    return merged(shape for shape in found if shape), named, tuple(notes)
 
 
 def _kinds(fields: Fields, layers: int) -> tuple[str, ...]:
@@ -163,7 +180,7 @@ def _full_attention_every(fields: Fields) -> int:
 
 def _shape(fields: Fields, kind: AttentionKind, hidden: int) -> LayerGroup:
     if kind == "linear":
-        return LayerGroup(kind="linear", layers=1, state_bytes=_state_bytes(fields))
+        return _recurrent_shape(fields)
     latent = fields.integer("kv_lora_rank", default=0)
     if latent:
         rotary = fields.integer("qk_rope_head_dim", default=64)
@@ -181,17 +198,34 @@ def _shape(fields: Fields, kind: AttentionKind, hidden: int) -> LayerGroup:
         kv_heads=kv_heads,
         key_dim=head_dim,
         value_dim=fields.integer("v_head_dim", default=head_dim),
+        is_chunked=slides and not fields.values.get("sliding_window"),
+        rotary_dim=min(head_dim, int(head_dim * _rotated_share(fields))),
         window_tokens=window if slides else 0,
     )
 
 
-def _state_bytes(fields: Fields) -> int:
+def _rotated_share(fields: Fields) -> float:
+    """Return which part of a head is rotated; a quarter in families with a delta rule, where nothing else is said."""
+    for name in ("rope_parameters", "rope_scaling"):
+        nested = fields.values.get(name)
+        if isinstance(nested, dict) and "partial_rotary_factor" in nested:
+            return Fields(nested).share("partial_rotary_factor")
+    has_delta_rule = fields.integer("linear_num_value_heads", default=0) > 0
+    return fields.share("partial_rotary_factor", default=0.25 if has_delta_rule else 1.0)
+
+
+def _recurrent_shape(fields: Fields) -> LayerGroup:
     """Return one layer's state for one sequence as vLLM keeps it: the SSM in 32 bits, the convolution in 16."""
     value_heads = fields.integer("linear_num_value_heads", "mamba_num_heads", "mamba_n_heads", default=0)
     value_dim = fields.integer("linear_value_head_dim", "mamba_head_dim", "mamba_d_head", default=0)
     key_heads = fields.integer("linear_num_key_heads", "n_groups", "mamba_n_groups", default=1)
     key_dim = fields.integer("linear_key_head_dim", "ssm_state_size", "mamba_d_state", default=0)
     kernel = fields.integer("linear_conv_kernel_dim", "conv_kernel", "mamba_d_conv", default=4, limit=4_096)
-    convolved = 2 * key_heads * key_dim + value_heads * value_dim
+    column = (2 * key_heads * key_dim + value_heads * value_dim) * CONVOLUTION_ELEMENT_BYTES
     state = value_heads * value_dim * key_dim * STATE_ELEMENT_BYTES
-    return state + convolved * max(kernel - 1, 0) * CONVOLUTION_ELEMENT_BYTES if state else 0
+    return LayerGroup(
+        kind="linear",
+        layers=1,
+        state_bytes=state + column * max(kernel - 1, 0) if state else 0,
+        draft_state_bytes=column if state else 0,
+    )

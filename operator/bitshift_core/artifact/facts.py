@@ -9,12 +9,14 @@ from pydantic import Field, ValidationError
 
 from ..api.base import ApiObject
 from .errors import malformed
+from .families import is_known
 
 MAX_FILES = 512
 MAX_NOTES = 16
 
 AttentionKind = Literal["full", "sliding", "mla", "linear"]
-TensorRole = Literal["embedding", "output", "block", "other", "draft"]
+TensorRole = Literal["embedding", "output", "block", "expert", "tower", "other", "draft"]
+TensorPart = Literal["weight", "scale", "zero", "index"]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(max_length=71, pattern=r"^(sha256:[0-9a-f]{64})?$")]
 
@@ -37,23 +39,40 @@ class LayerGroup(ApiObject):
     """Elements of one head's key; for `mla` the latent and its rotary part, which is all that vLLM keeps."""
     value_dim: Count = 0
     """Elements of one head's value; for `mla` the latent again, which some engines keep a second time."""
+    is_chunked: bool = False
+    """Whether a window does not slide but starts anew after each `window_tokens`."""
+    rotary_dim: Count = 0
+    """Elements of a head that are rotated; 0 where it is the whole key, or for `mla` what lies outside the latent."""
     window_tokens: Count = 0
     state_bytes: Count = 0
     """Bytes that one sequence keeps in each `linear` layer, however long it is."""
+    draft_state_bytes: Count = 0
+    """What each speculated token adds to `state_bytes`: one more column of the convolution."""
 
 
 class TensorGroup(ApiObject):
-    """Tensors of one role and one stored type.
+    """Tensors of one role, one part and one stored type.
 
-    `block` is split under tensor parallelism; `other` (norms, routers, towers) is replicated; `draft` is loaded only
-    for speculative decoding.
+    `block` and `expert` are split under tensor parallelism; `other` (norms, routers) and `tower` (vision, audio) are
+    replicated; `draft` is loaded only for speculative decoding. Facts from before `expert` and `tower` were told apart
+    count them as `block` and `other`, which sizes them the same on one node.
     """
 
     role: TensorRole
+    part: TensorPart = "weight"
+    """What of a quantized matrix it is: engines drop or repack some parts while they load."""
     dtype: Annotated[str, Field(max_length=16)]
     count: Count
     elements: Count
     bytes: Count
+
+
+class Piece(ApiObject):
+    """Tensors of one size that an engine allocates one by one, those that it fuses counted as one."""
+
+    role: TensorRole
+    bytes: Count
+    count: Count
 
 
 class ArtifactFacts(ApiObject):
@@ -76,11 +95,18 @@ class ArtifactFacts(ApiObject):
     intermediate_size: Count = 0
     """Width of the MLP that one token passes, over all experts it is sent to; 0 where unknown."""
     attention_heads: Count = 0
+    experts: Count = 0
+    experts_per_token: Count = 0
+    expert_intermediate_size: Count = 0
+    """Width of one expert's MLP; 0 where there are no experts."""
     vocab_size: Annotated[int, Field(ge=1)]
     kv_cache_dtype: Annotated[str, Field(max_length=16)] = ""
     """What the checkpoint itself asks the KV cache to be, where it does."""
     attention: Annotated[tuple[LayerGroup, ...], Field(max_length=64)] = ()
     tensors: Annotated[tuple[TensorGroup, ...], Field(max_length=128)] = ()
+    pieces: Annotated[tuple[Piece, ...], Field(max_length=64)] = ()
+    tensors_from: Literal["header", "config"] = "header"
+    """Whether tensors were read from files, or worked out from `config.json`, which says less."""
     notes: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=MAX_NOTES)] = ()
     pinned_uri: Annotated[str, Field(max_length=640)] = ""
     """Where exactly these bytes lie, where the address asked for may come to mean others: a commit, a digest."""
@@ -93,6 +119,11 @@ class ArtifactFacts(ApiObject):
     def weight_bytes(self) -> int:
         """Return the bytes of all tensors that are loaded without speculative decoding."""
         return sum(group.bytes for group in self.tensors if group.role != "draft")
+
+    @property
+    def is_sure(self) -> bool:
+        """Return whether the tensors were read and the architecture is of a known family."""
+        return self.tensors_from == "header" and is_known(self.architecture)
 
     @property
     def ties_output_to_embedding(self) -> bool:

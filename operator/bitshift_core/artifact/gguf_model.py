@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .digests import files_digest, text_digest, value_digest
 from .errors import ArtifactError, malformed, unsupported
 from .facts import MAX_NOTES, ArtifactFacts, FileFact, LayerGroup, believed
+from .families import notes_on
 from .ggml import FILE_TYPES
 from .gguf import ArraySummary, GgufHeader, Value
 from .layers import merged
@@ -97,10 +98,13 @@ def facts_from_gguf(headers: Sequence[GgufHeader], files: Sequence[FileFact]) ->
         hidden_size=hidden,
         intermediate_size=_intermediate(keys, layers),
         attention_heads=max(keys.per_layer("attention.head_count", layers, 0)),
+        experts=keys.integer("expert_count", 0, limit=4_096),
+        experts_per_token=keys.integer("expert_used_count", 0, limit=4_096),
+        expert_intermediate_size=keys.integer("expert_feed_forward_length", 0),
         vocab_size=_vocabulary(metadata, tensors, keys),
         attention=attention_of(keys, layers=layers, hidden=hidden),
         tensors=groups,
-        notes=notes[:MAX_NOTES],
+        notes=(notes_on(keys.architecture) + notes)[:MAX_NOTES],
     )
 
 

@@ -15,6 +15,7 @@ from ..api.base import ApiObject
 from .units import MIB
 
 _RELEASE = re.compile(r"(?:^|[^\d.])v?(\d{1,6}(?:\.\d{1,6}){1,3})")
+UNTAGGED = (0, 1)
 _BUILD = re.compile(r"(?:^|-)b?(\d{3,6})$")
 
 
@@ -24,6 +25,10 @@ class Band(ApiObject):
     first_version: Annotated[str, Field(alias="from", pattern=r"^\d+(\.\d+)*$")]
     margin_percent: Annotated[int, Field(ge=0, le=100)]
     margin_mib: Annotated[int, Field(ge=0)]
+    weights_percent: Annotated[float, Field(ge=0, le=100)] = 0.2
+    """The spread of weights as printed around those of a header; twice that where there was none."""
+    profile_percent: Annotated[int, Field(ge=0, le=100)] = 10
+    """The spread of all that only the engine's own profile tells."""
     unknown_margin_percent: Annotated[int, Field(ge=0, le=100)]
     unknown_margin_mib: Annotated[int, Field(ge=0)]
     source: Annotated[str, Field(min_length=10)]
@@ -38,13 +43,49 @@ class VllmBand(Band):
     """vLLM's overheads; see `overhead` for the formulas."""
 
     sampler_bytes_per_logit: Annotated[float, Field(gt=0)]
-    sampler_base_mib: int
+    """In 16 bits; logits of 32 bits take two more."""
+    activation_base_mib: float
+    hidden_copies: Annotated[float, Field(ge=0)]
+    """Copies of a batch's hidden states that live through the whole profile."""
+    tower_mib: int
+    """What the profile of a vision or audio tower adds."""
+    batch_follows_context: bool = False
+    """Whether a whole context is profiled as one batch (V0 without chunked prefill)."""
+    chunks_above_tokens: int = 0
+    """From which context V0 chunks prefills after all; 0 for never."""
+    expert_workspace_stays: bool = False
+    """Whether experts' workspaces outlive their layer, so that the sampler's peak comes on top."""
     non_torch_mib: int
     non_torch_parallel_mib: int
-    graph_mib_per_size: int
+    non_torch_host_mib: int = 230
+    """On GPUs that reach each other through the host only."""
+    non_torch_pipeline_mib: int = 0
+    """Where only stages, not GPUs of a stage, talk to each other; 0 for `non_torch_mib`."""
+    graph_base_mib: int
+    graph_mib_per_layer: float
+    expert_graph_mib: int
+    """All three of 51 captured sizes; fewer take their share."""
+    activations_outside_budget: bool = False
+    """Whether the pool is taken before anything is profiled (SGLang)."""
     graphs_inside_budget: bool
     """Whether CUDA graphs are part of the memory budget, or captured out of what it leaves free."""
-    weights_extra_mib: int
+    largest_graph: int = 512
+    counts_context: bool = False
+    """Whether the CUDA context is measured as non-torch, and graphs take what the profile freed (V0)."""
+    weights_extra_mib: int = 0
+    """What newer runners hold besides weights when they print how much was loaded."""
+    drops_zeros: bool = True
+    """Whether GPTQ's zeros and order are gone after loading."""
+    shares_pool: bool = True
+    """Whether kinds of attention share one pool of pages."""
+    state_blocks: int = 2
+    prints_concurrency: bool = False
+    """Whether `GPU KV cache size` means whole contexts, not pages by groups."""
+    sequences: int = 256
+    large_sequences: int = 256
+    """vLLM's own `max_num_seqs`, and on cards from 70 GiB."""
+    huge_batched_tokens: int = 0
+    """vLLM's own `max_num_batched_tokens` on cards from 160 GiB; 0 where they are like any large one."""
     host_process_mib: int = 2_560
     """What the process takes of a host without GPUs; not measured yet."""
     memory_utilization_percent: Annotated[int, Field(ge=1, le=100)] = 90
@@ -78,19 +119,22 @@ class EngineConstants:
 
     vllm: tuple[VllmBand, ...]
     llamacpp: tuple[LlamaCppBand, ...]
+    sglang: tuple[VllmBand, ...] = ()
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Sequence[Mapping[str, Any]]]) -> "EngineConstants":
         """Return the constants of a parsed `engines.yaml`."""
         vllm = sorted(map(VllmBand.model_validate, values["vllm"]), key=_first_version)
         llamacpp = sorted(map(LlamaCppBand.model_validate, values["llamacpp"]), key=_first_version)
-        return cls(tuple(vllm), tuple(llamacpp))
+        sglang = sorted(map(VllmBand.model_validate, values.get("sglang", ())), key=_first_version)
+        return cls(tuple(vllm), tuple(llamacpp), tuple(sglang))
 
     def choose(self, runtime: str, version: str) -> Chosen:
         """Return the newest band that is not newer than the version; the newest of all where it cannot be told."""
-        bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...]
-        bands = self.llamacpp if runtime == "llamacpp" else self.vllm
-        if runtime not in ("vllm", "llamacpp"):
+        bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...] = self.vllm
+        if runtime in ("llamacpp", "sglang"):
+            bands = self.llamacpp if runtime == "llamacpp" else self.sglang or self.vllm
+        if runtime not in ("vllm", "llamacpp", "sglang"):
             return Chosen(bands[-1], False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
         parsed = version_of(runtime, version)
         if not parsed:
@@ -100,9 +144,13 @@ class EngineConstants:
 
 
 def version_of(runtime: str, tag: str) -> tuple[int, ...]:
-    """Return the numbers of vLLM's `v0.10.1` or llama.cpp's build `server-b4719`; empty for `latest` and digests."""
+    """Return the numbers of vLLM's `v0.10.1` or llama.cpp's build `server-b4719`; empty for `latest` and digests.
+
+    `0.1.dev19754` is no 0.1 but a build of vLLM outside of any release.
+    """
     found = (_BUILD if runtime == "llamacpp" else _RELEASE).search("" if ":" in tag else tag.strip())
-    return tuple(map(int, found[1].split("."))) if found else ()
+    numbers = tuple(map(int, found[1].split("."))) if found else ()
+    return () if numbers == UNTAGGED else numbers
 
 
 def _first_version(band: Band) -> tuple[int, ...]:

@@ -7,7 +7,11 @@ only while users stay brief is reported as not fitting. Not here: activations (`
 from collections.abc import Sequence
 
 from ..artifact.facts import LayerGroup
-from .units import ceil_div, padded
+from ..artifact.layers import merged
+from .engines import VllmBand
+from .need import Need
+from .pages import Shape, bits_to_bytes, pages_of
+from .units import padded
 
 HALF_BITS = {
     "auto": 32,
@@ -21,6 +25,9 @@ HALF_BITS = {
     "fp8_e4m3": 16,
     "fp8_e5m2": 16,
     "int8": 16,
+    "fp8_inc": 16,
+    "fp8_per_token_head": 16,
+    "int8_per_token_head": 16,
     "q8_0": 17,
     "q5_1": 12,
     "q5_0": 11,
@@ -31,7 +38,8 @@ HALF_BITS = {
 }
 """Stored bits of one element, doubled so that block scales stay whole numbers."""
 CELL_PADDING = 256
-STATE_BLOCKS_PER_SEQUENCE = 2  # with prefix caching, which is vLLM's default
+SCALE_BYTES = 4
+"""One 32-bit scale for each head's key and value of a token; scales of a whole tensor are free."""
 
 
 def half_bits_of(kv_cache_dtype: str, checkpoint_dtype: str) -> int:
@@ -40,36 +48,35 @@ def half_bits_of(kv_cache_dtype: str, checkpoint_dtype: str) -> int:
     return HALF_BITS.get(named, HALF_BITS["auto"])
 
 
-def vllm_kv_cache_bytes(
-    attention: Sequence[LayerGroup],
-    *,
-    context_tokens: int,
-    sequences: int,
-    gpus: int,
-    half_bits: int,
-    block_tokens: int,
-    batched_tokens: int,
-) -> int:
-    """Return the bytes on each GPU of pages for all sequences.
-
-    Layers share one pool in groups of equal size, the smallest kind's count, so the last group of a kind is padded.
-    Gemma-3-4B (29 sliding, 5 full): 7 groups of 5; a full group holds the context, a sliding one only its window.
-    """
-    cached = [group for group in attention if group.kind != "linear"]
-    linear = [group for group in attention if group.kind == "linear"]
-    if linear and cached:
-        return sequences * _hybrid_bytes(cached, linear, context_tokens, gpus, half_bits)
-    size = min((group.layers for group in cached), default=1)
-    pages = sum(
-        ceil_div(group.layers, size)
-        * size
-        * ceil_div(_kept_tokens(group, context_tokens, batched_tokens, block_tokens), block_tokens)
-        * block_tokens
-        * _token_bytes(group, gpus, half_bits)
-        for group in cached
+def shape_of(need: Need, band: VllmBand) -> Shape:
+    """Return what cuts the pages of a replica under that engine."""
+    named = _kv_dtype(need)
+    return Shape(
+        gpus=max(need.gpus_per_replica, 1),
+        half_bits=half_bits_of(named, ""),
+        scale_bytes=SCALE_BYTES if named.endswith("per_token_head") else 0,
+        block_tokens=need.block_tokens or band.block_tokens,
+        shares_pool=band.shares_pool,
+        state_blocks=band.state_blocks,
+        speculative_tokens=need.speculative_tokens,
     )
-    states = sum(group.layers * ceil_div(group.state_bytes, gpus) for group in linear)
-    return sequences * (pages + states)
+
+
+def vllm_kv_cache_bytes(attention: Sequence[LayerGroup], shape: Shape, need: Need, batched_tokens: int) -> int:
+    """Return the bytes on each GPU of pages for all sequences at full context."""
+    pages = pages_of(attention, shape)
+    return need.concurrent_sequences * pages.bytes_for(need.context_tokens, batched_tokens)
+
+
+def cached_layers(need: Need) -> tuple[LayerGroup, ...]:
+    """Return the layers that keep a cache, those of a draft among them: one more full layer, or the draft model's."""
+    groups = need.facts.attention
+    if need.draft:
+        return merged((*groups, *need.draft.attention))
+    if need.speculative_tokens and any(group.role == "draft" for group in need.facts.tensors):
+        full = next((group for group in groups if group.kind in ("full", "mla")), None)
+        return merged((*groups, full.model_copy(update={"layers": 1}))) if full else groups
+    return groups
 
 
 def llamacpp_kv_cache_bytes(
@@ -84,7 +91,7 @@ def llamacpp_kv_cache_bytes(
         if group.kind == "linear"
         else group.layers
         * sequences
-        * _bits_to_bytes(
+        * bits_to_bytes(
             _cells(group, context_tokens, batch_tokens) * group.kv_heads * (group.key_dim + group.value_dim), half_bits
         )
         for group in attention
@@ -96,31 +103,8 @@ def _cells(group: LayerGroup, context_tokens: int, batch_tokens: int) -> int:
     return min(whole, padded(group.window_tokens + batch_tokens, CELL_PADDING)) if group.kind == "sliding" else whole
 
 
-def _kept_tokens(group: LayerGroup, context_tokens: int, batched_tokens: int, block_tokens: int) -> int:
-    if group.kind != "sliding":
-        return context_tokens
-    return min(context_tokens, group.window_tokens - 1 + batched_tokens + block_tokens)
-
-
-def _token_bytes(group: LayerGroup, gpus: int, half_bits: int) -> int:
-    """Return one layer's bytes for a token on each GPU: heads are split but never below one, a latent is not split."""
-    if group.kind == "mla":
-        return _bits_to_bytes(group.key_dim, half_bits)
-    return _bits_to_bytes(ceil_div(group.kv_heads, gpus) * (group.key_dim + group.value_dim), half_bits)
-
-
-def _hybrid_bytes(
-    cached: Sequence[LayerGroup], linear: Sequence[LayerGroup], context_tokens: int, gpus: int, half_bits: int
-) -> int:
-    """Return one sequence's bytes where attention and recurrent layers share pages as large as a recurrent state."""
-    attention_layers = sum(group.layers for group in cached)
-    token_bytes = max(_token_bytes(group, gpus, half_bits) for group in cached)
-    state_bytes = max(ceil_div(group.state_bytes, gpus) for group in linear)
-    block_tokens = padded(ceil_div(state_bytes, max(token_bytes, 1)), 16) or 16
-    groups = ceil_div(sum(group.layers for group in linear), attention_layers)
-    blocks = ceil_div(context_tokens, block_tokens) + groups * STATE_BLOCKS_PER_SEQUENCE
-    return blocks * attention_layers * block_tokens * token_bytes
-
-
-def _bits_to_bytes(elements: int, half_bits: int) -> int:
-    return ceil_div(elements * half_bits, 16)
+def _kv_dtype(need: Need) -> str:
+    """Return the cache's type: as set, else the checkpoint's own, else what the model computes in."""
+    if need.kv_cache_dtype not in ("", "auto"):
+        return need.kv_cache_dtype
+    return need.facts.kv_cache_dtype or (need.dtype if need.dtype in HALF_BITS else "auto")

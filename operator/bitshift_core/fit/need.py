@@ -22,7 +22,26 @@ class Need:
     cpu_millis: int = 0
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, str], ...] = ()
-    memory_utilization_percent: int = 0
+    memory_utilization_percent: float = 0
     """vLLM's `--gpu-memory-utilization` where it is set; 0 takes the engine's default."""
     batched_tokens: int = 0
     """vLLM's `--max-num-batched-tokens` where it is set; 0 takes the engine's default for the GPU."""
+    pipeline_stages: int = 1
+    """Nodes that share the layers; `gpus_per_replica` GPUs are on each of them."""
+    expert_parallel: bool = False
+    """Whether whole experts are dealt out to GPUs instead of each being split."""
+    dtype: str = "auto"
+    """vLLM's `--dtype`; `auto` is the checkpoint's own, halved where that is 32 bits."""
+    quantization: str = ""
+    """vLLM's `--quantization` of a checkpoint in 16 bits: `fp8` or `bitsandbytes`, done while loading."""
+    block_tokens: int = 0
+    """vLLM's `--block-size` where it is set; 0 takes the engine's."""
+    enforce_eager: bool = False
+    speculative_tokens: int = 0
+    """Tokens that are guessed ahead, by the artifact's own draft layers or by `draft`."""
+    draft: ArtifactFacts | None = None
+    adapters: int = 0
+    """LoRA adapters that are held at once, each of `adapter_rank`."""
+    adapter_rank: int = 16
+    gpu_layers: int = -1
+    """llama.cpp's `--n-gpu-layers`: layers on GPUs, the rest in host memory; -1 for all."""

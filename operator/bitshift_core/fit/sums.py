@@ -1,37 +1,37 @@
 """The itemised sum of one replica on one kind of GPU, or on a host.
 
-Here: which items make the sum for which engine. Not here: their formulas (`weights`, `kv_cache`, `overhead`), nodes.
+Here: which items make the sum for which engine. Not here: their formulas (`weights`, `pages`, `overhead`), nodes.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from ..api.v1alpha1 import SizeItem
+from ..artifact.families import is_known as is_known_family
 from . import overhead
-from .engines import Chosen, LlamaCppBand, VllmBand
-from .kv_cache import half_bits_of, llamacpp_kv_cache_bytes, vllm_kv_cache_bytes
+from .engines import Band, Chosen, LlamaCppBand, VllmBand
+from .gpu import Gpu
+from .kv_cache import cached_layers, half_bits_of, llamacpp_kv_cache_bytes, shape_of, vllm_kv_cache_bytes
 from .need import Need
+from .spending import Spending, batch_of, peak_while_loading, spending_of
 from .units import MIB, ceil_div
-from .weights import llamacpp_weight_bytes, vllm_weight_bytes
+from .weights import llamacpp_host_bytes, llamacpp_weight_bytes
 
-
-@dataclass(frozen=True)
-class Gpu:
-    """One kind of GPU; its bytes are the driver's figure, which GPU feature discovery labels nodes with."""
-
-    total_bytes: int
-    product: str = ""
-
-    @property
-    def usable_bytes(self) -> int:
-        """Return what CUDA offers of it: firmware keeps 0.3 to 0.7 GiB that labels do not know of."""
-        return max(0, self.total_bytes - self.total_bytes // 125 - 288 * MIB)
+__all__ = ["Gpu", "SizeSum", "size_of"]
 
 
 @dataclass(frozen=True)
 class SizeSum:
-    """The items and their total: bytes that each GPU, or the host, must have."""
+    """The items and their total: bytes that each GPU, or the host, must have; and what else must hold the replica."""
 
     items: tuple[SizeItem, ...]
+    low_bytes: int = 0
+    """The least and the most that the items without their margin are expected to take."""
+    high_bytes: int = 0
+    host_bytes: int = 0
+    """Of host memory beside the GPUs."""
+    disk_bytes: int = 0
+    """Of the download."""
 
     @property
     def needed_bytes(self) -> int:
@@ -41,71 +41,75 @@ class SizeSum:
 
 def size_of(need: Need, chosen: Chosen, gpu: Gpu | None) -> SizeSum:
     """Return what one replica needs of each such GPU, or of host memory where there is none."""
+    is_known = chosen.is_known and is_known_family(need.facts.architecture)
     if isinstance(chosen.band, LlamaCppBand):
-        return _llamacpp(need, chosen.band, is_known=chosen.is_known, on_gpu=gpu is not None)
-    return _vllm(need, chosen.band, is_known=chosen.is_known, gpu=gpu)
+        return _llamacpp(need, chosen.band, is_known=is_known, on_gpu=gpu is not None)
+    return _vllm(need, chosen.band, is_known=is_known, gpu=gpu)
 
 
 def _llamacpp(need: Need, band: LlamaCppBand, *, is_known: bool, on_gpu: bool) -> SizeSum:
     facts, gpus = need.facts, need.gpus_per_replica
     tokens, sequences = need.context_tokens, need.concurrent_sequences
-    half_bits = half_bits_of(need.kv_cache_dtype, facts.kv_cache_dtype)
     kv_cache = llamacpp_kv_cache_bytes(
         facts.attention,
         context_tokens=tokens,
         sequences=sequences,
-        half_bits=half_bits,
+        half_bits=half_bits_of(need.kv_cache_dtype, facts.kv_cache_dtype),
         batch_tokens=band.batch_tokens,
     )
+    offloaded = facts.layers if need.gpu_layers < 0 else min(need.gpu_layers, facts.layers)
+    on_gpus = ceil_div(kv_cache * offloaded, facts.layers) if on_gpu else kv_cache
     compute = overhead.llamacpp_compute_bytes(facts, band, context_tokens=tokens, sequences=sequences)
-    process = overhead.CUDA_CONTEXT_BYTES if on_gpu else overhead.llamacpp_process_bytes(facts, band)
+    process = overhead.llamacpp_process_bytes(facts, band)
+    weights = llamacpp_weight_bytes(facts, gpus=gpus, gpu_layers=need.gpu_layers)
     items = (
-        SizeItem(name="weights", bytes=llamacpp_weight_bytes(facts, gpus=gpus), detail=facts.scheme),
-        SizeItem(name="kv-cache", bytes=ceil_div(kv_cache, max(gpus, 1)), detail=_kv_detail(need)),
+        SizeItem(name="weights", bytes=weights, detail=facts.scheme),
+        SizeItem(name="kv-cache", bytes=ceil_div(on_gpus, max(gpus, 1)), detail=_kv_detail(need)),
         SizeItem(name="activations", bytes=compute, detail="compute buffer, masks and logits"),
-        SizeItem(name="other", bytes=process, detail="CUDA context" if on_gpu else "the server's own memory"),
+        SizeItem(
+            name="other",
+            bytes=overhead.CUDA_CONTEXT_BYTES if on_gpu else process,
+            detail="CUDA context" if on_gpu else "the server's own memory",
+        ),
     )
-    return _with_margin(items, band.margin_bytes(_total(items), is_known=is_known), "spread of what was measured")
+    host = llamacpp_host_bytes(facts, gpu_layers=need.gpu_layers) + process + kv_cache - on_gpus if on_gpu else 0
+    margin = band.margin_bytes(_total(items), is_known=is_known)
+    return _sum(need, items, band, margin, "spread of what was measured", is_known=is_known, host_bytes=host)
 
 
 def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> SizeSum:
     """Return the sum whose margin holds what `--gpu-memory-utilization` keeps out of the budget."""
-    gpus, sequences = max(need.gpus_per_replica, 1), need.concurrent_sequences
-    graphs = overhead.vllm_graph_bytes(band, sequences=sequences) if gpu else 0
-    items = _vllm_items(need, band, gpus=gpus, gpu=gpu, graphs=graphs)
+    spendings = spending_of(need, band, gpu)
+    caches = tuple(_kv_cache_bytes(need, band, spending, gpu) for spending in spendings)
+    spending, cache = max(zip(spendings, caches, strict=True), key=lambda pair: pair[0].inside_budget + pair[1])
+    items = _vllm_items(need, band, spending, cache, gpu)
     margin = band.margin_bytes(_total(items), is_known=is_known)
+    host = band.host_process_mib * MIB * max(need.gpus_per_replica, 1) + _largest_file_bytes(need)
     if gpu is None:
-        return _with_margin(items, margin, "spread of what was measured")
-    outside = overhead.vllm_warm_up_bytes(need.facts, sequences=sequences) + overhead.CUDA_CONTEXT_BYTES
-    if not band.graphs_inside_budget:
-        outside += graphs
-    budget = _total(items) + margin - (0 if band.graphs_inside_budget else graphs)
+        detail = "spread of what was measured"
+        return _sum(need, items, band, margin, detail, is_known=is_known, host_bytes=0)
+    budget = spending.inside_budget + cache + margin
     percent = need.memory_utilization_percent or band.memory_utilization_percent
-    whole = max(ceil_div(budget * 100, percent), budget + outside)
-    return _with_margin(items, whole - _total(items), f"what vLLM leaves free at {percent} % and the spread of logs")
+    whole = max(ceil(budget * 100 / percent), budget + spending.outside_budget, peak_while_loading(need, band))
+    detail = f"what vLLM leaves free at {percent} % and the spread of logs"
+    return _sum(need, items, band, whole - _total(items), detail, is_known=is_known, host_bytes=host)
 
 
-def _vllm_items(need: Need, band: VllmBand, *, gpus: int, gpu: Gpu | None, graphs: int) -> tuple[SizeItem, ...]:
-    facts, sequences = need.facts, need.concurrent_sequences
-    product, total_bytes = (gpu.product, gpu.total_bytes) if gpu else ("", 0)
-    batched = need.batched_tokens or overhead.default_batched_tokens(total_bytes, product)
-    kv_cache = vllm_kv_cache_bytes(
-        facts.attention,
-        context_tokens=need.context_tokens,
-        sequences=sequences,
-        gpus=gpus,
-        half_bits=half_bits_of(need.kv_cache_dtype, facts.kv_cache_dtype),
-        block_tokens=band.block_tokens,
-        batched_tokens=batched,
-    )
-    activations = overhead.vllm_activation_bytes(facts, band, batched_tokens=batched, sequences=sequences, gpus=gpus)
-    weights = vllm_weight_bytes(facts, gpus=gpus) + band.weights_extra_mib * MIB
-    libraries = overhead.vllm_non_torch_bytes(band, gpus=gpus) if gpu else band.host_process_mib * MIB
+def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | None) -> int:
+    layers = spending.stage.attention(cached_layers(need))
+    return vllm_kv_cache_bytes(layers, shape_of(need, band), need, batch_of(need, band, gpu).tokens)
+
+
+def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
+    gpus = max(need.gpus_per_replica, 1) * max(need.pipeline_stages, 1)
+    spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
+    other = "CUDA graphs and libraries" if spending.graphs else "libraries"
+    batched = batch_of(need, band, gpu).profiled_tokens
     return (
-        SizeItem(name="weights", bytes=weights, detail=facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")),
-        SizeItem(name="kv-cache", bytes=kv_cache, detail=_kv_detail(need)),
-        SizeItem(name="activations", bytes=activations, detail=f"{batched} tokens in a batch"),
-        SizeItem(name="other", bytes=graphs + libraries, detail="CUDA graphs and libraries" if graphs else "libraries"),
+        SizeItem(name="weights", bytes=spending.weights, detail=spread),
+        SizeItem(name="kv-cache", bytes=cache, detail=_kv_detail(need)),
+        SizeItem(name="activations", bytes=spending.activations, detail=f"{batched} tokens in a batch"),
+        SizeItem(name="other", bytes=spending.graphs + spending.libraries, detail=other),
     )
 
 
@@ -113,9 +117,24 @@ def _kv_detail(need: Need) -> str:
     return f"{need.concurrent_sequences} x {need.context_tokens} tokens, {need.kv_cache_dtype or 'auto'}"
 
 
+def _largest_file_bytes(need: Need) -> int:
+    """Return what is mapped at once while weights go to the GPUs: one file after the other."""
+    return max(file.size_bytes for file in need.facts.files)
+
+
 def _total(items: tuple[SizeItem, ...]) -> int:
     return sum(item.bytes for item in items)
 
 
-def _with_margin(items: tuple[SizeItem, ...], margin_bytes: int, detail: str) -> SizeSum:
-    return SizeSum((*items, SizeItem(name="margin", bytes=margin_bytes, detail=detail)))
+def _sum(
+    need: Need, items: tuple[SizeItem, ...], band: Band, margin: int, detail: str, *, is_known: bool, host_bytes: int
+) -> SizeSum:
+    total = _total(items)
+    spread = band.margin_bytes(total, is_known=is_known and need.facts.is_sure)
+    return SizeSum(
+        (*items, SizeItem(name="margin", bytes=margin, detail=detail)),
+        low_bytes=max(0, total - spread),
+        high_bytes=total + spread,
+        host_bytes=host_bytes,
+        disk_bytes=sum(file.size_bytes for file in need.facts.files),
+    )

@@ -9,6 +9,7 @@ import yaml
 from bitshift_core.artifact.facts import ArtifactFacts, FileFact, LayerGroup, TensorGroup
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.need import Need
+from bitshift_core.fit.pages import Shape
 from bitshift_core.fit.placement import Node
 from bitshift_core.fit.units import GIB, MIB
 
@@ -81,6 +82,10 @@ def a_need(**change: Any) -> Need:
 def a_cpu_need(**change: Any) -> Need:
     need = {"facts": smollm(), "runtime": "llamacpp", "engine_version": "b11669", "context_tokens": 1024}
     return a_need(**(need | {"concurrent_sequences": 4, "gpus_per_replica": 0} | change))
+
+
+def a_shape(**change: Any) -> Shape:
+    return Shape(**({"gpus": 1, "half_bits": 32, "scale_bytes": 0, "block_tokens": 16} | change))
 
 
 def a_gpu_node(name: str = "gpu-1", *, labels: dict[str, str] | None = None, count: int = 8, free: int = 8) -> Node:

@@ -15,6 +15,7 @@ from tests.bitshift_core.fit.builders import constants
         ("vllm", "v0.11.0-cu129", (0, 11, 0)),
         ("vllm", "cu129-nightly", ()),
         ("vllm", "latest", ()),
+        ("vllm", "0.1.dev19754", ()),
         ("vllm", "sha256:1234567890", ()),
         ("llamacpp", "server-b4719", (4719,)),
         ("llamacpp", "b11669", (11669,)),
@@ -28,7 +29,8 @@ def test_versions_are_told_from_image_tags(runtime, tag, version):
 
 
 @pytest.mark.parametrize(
-    ("version", "first"), [("0.8.5", "0"), ("0.10.9", "0"), ("0.11.0", "0.11"), ("0.20.9", "0.17"), ("1.0", "0.21")]
+    ("version", "first"),
+    [("0.4.2", "0"), ("0.7.3", "0.5.4"), ("0.10.9", "0.8"), ("0.16.0", "0.8"), ("0.20.9", "0.17"), ("1.0", "0.31")],
 )
 def test_a_band_holds_up_to_the_next_ones_version(version, first):
     chosen = constants().choose("vllm", version)
@@ -38,7 +40,7 @@ def test_a_band_holds_up_to_the_next_ones_version(version, first):
 
 
 def test_an_unknown_version_takes_the_newest_band_with_a_wide_margin_and_says_so():
-    known, unknown = constants().choose("vllm", "0.30.0"), constants().choose("vllm", "nightly")
+    known, unknown = constants().choose("vllm", "0.31.0"), constants().choose("vllm", "nightly")
 
     assert unknown.band == known.band
     assert "nightly" in unknown.caveat
@@ -50,4 +52,4 @@ def test_an_engine_that_was_not_measured_is_said_to_be_so():
 
 
 def test_every_band_names_its_source():
-    assert all(band.source for band in (*constants().vllm, *constants().llamacpp))
+    assert all(band.source for band in (*constants().vllm, *constants().sglang, *constants().llamacpp))

@@ -1,13 +1,13 @@
 """The KV cache against what engines printed: tokens that a pool holds, and buffers to the byte."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitshift_core.artifact.facts import LayerGroup
 from bitshift_core.fit.kv_cache import HALF_BITS, half_bits_of, llamacpp_kv_cache_bytes, vllm_kv_cache_bytes
 from bitshift_core.fit.units import GIB, MIB
-from tests.bitshift_core.fit.builders import smollm
+from tests.bitshift_core.fit.builders import a_need, a_shape, smollm
 
 
 def group(kind="full", layers=32, kv_heads=8, dim=128, **change):
@@ -15,15 +15,8 @@ def group(kind="full", layers=32, kv_heads=8, dim=128, **change):
 
 
 def vllm_bytes(*groups, context_tokens=8192, sequences=1, gpus=1, half_bits=32):
-    return vllm_kv_cache_bytes(
-        groups,
-        context_tokens=context_tokens,
-        sequences=sequences,
-        gpus=gpus,
-        half_bits=half_bits,
-        block_tokens=16,
-        batched_tokens=8192,
-    )
+    need = a_need(context_tokens=context_tokens, concurrent_sequences=sequences)
+    return vllm_kv_cache_bytes(groups, a_shape(gpus=gpus, half_bits=half_bits), need, 8192)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +91,21 @@ GROUPS = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(GROUPS, st.integers(64, 200_000), st.integers(1, 64), st.sampled_from([1, 2, 4, 8]), st.integers(0, 100_000))
 def test_more_is_never_less(groups, context_tokens, sequences, gpus, extra):
     less = vllm_bytes(*groups, context_tokens=context_tokens, sequences=sequences, gpus=gpus)
 
     assert vllm_bytes(*groups, context_tokens=context_tokens + extra, sequences=sequences, gpus=gpus) >= less
     assert vllm_bytes(*groups, context_tokens=context_tokens, sequences=sequences + 1, gpus=gpus) > less
-    assert vllm_bytes(*groups, context_tokens=context_tokens, sequences=sequences, gpus=2 * gpus) <= less
+
+
+@settings(deadline=None)
+@given(GROUPS, st.integers(64, 200_000), st.sampled_from([1, 2, 4, 8]))
+def test_more_gpus_never_hold_more_each_where_layers_are_equally_wide(groups, context_tokens, gpus):
+    alike = [
+        one.model_copy(update={"kv_heads": groups[0].kv_heads, "key_dim": 128, "value_dim": 128}) for one in groups
+    ]
+    less = vllm_bytes(*alike, context_tokens=context_tokens, gpus=gpus)
+
+    assert vllm_bytes(*alike, context_tokens=context_tokens, gpus=2 * gpus) <= less

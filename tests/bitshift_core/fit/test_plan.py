@@ -36,7 +36,7 @@ def test_a_model_that_fits_names_the_nodes_and_the_sum():
     assert (fit.verdict, fit.reason, fit.node_names) == ("Fits", "Fits", ("a",))
     assert [item.name for item in fit.items] == ["weights", "kv-cache", "activations", "other", "margin"]
     assert sum(item.bytes for item in fit.items) == fit.needed_bytes
-    assert "GiB of GPU memory (weights 15.1 GiB" in fit.message
+    assert "GiB of GPU memory (weights 15.0 GiB" in fit.message
 
 
 def test_gpus_that_are_taken_are_waited_for():
@@ -58,7 +58,7 @@ def test_a_card_that_is_too_small_is_answered_with_what_would_fit():
     fit = plan(a_need(), a_gpu_node("t4", labels=T4))
 
     assert (fit.verdict, fit.reason) == ("DoesNotFit", "InsufficientGPUMemory")
-    assert "t4 has the largest GPU and offers 14.6 GiB" in fit.message
+    assert "t4 has the largest GPU and offers 14.7 GiB" in fit.message
     assert "GiB short" in fit.message
     assert fit.affinity is None
 

@@ -77,7 +77,7 @@ def test_what_does_not_fit_says_how_many_sequences_would(llama):
 
     assert "✗ DoesNotFit on 1 node with 1 × L4" in text
     assert "short. It would fit with" in text
-    assert "At most 1 sequence of 8,192 tokens fit" in text
+    assert "At most 2 sequences of 8,192 tokens fit" in text
 
 
 def test_the_most_sequences_do_fit_and_one_more_does_not(llama):
