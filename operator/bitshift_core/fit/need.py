@@ -26,3 +26,17 @@ class Need:
     """vLLM's `--gpu-memory-utilization` where it is set; 0 takes the engine's default."""
     batched_tokens: int = 0
     """vLLM's `--max-num-batched-tokens` where it is set; 0 takes the engine's default for the GPU."""
+    dtype: str = ""
+    """vLLM's `--dtype` where it is set; the checkpoint's own otherwise."""
+    pipeline_stages: int = 1
+    """Parts of a replica that may lie on different nodes; the GPUs of one part are always on one node."""
+
+    @property
+    def gpus_per_stage(self) -> int:
+        """Return the GPUs that one node must have: tensors are split within a node."""
+        return self.gpus_per_replica // max(self.pipeline_stages, 1)
+
+    @property
+    def pods(self) -> int:
+        """Return how many pods the replicas are: one for each part that may lie on another node."""
+        return self.replicas * max(self.pipeline_stages, 1)

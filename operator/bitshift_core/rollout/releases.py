@@ -3,7 +3,7 @@
 Serving fields are inherited in this order: rung, spec, stable's own pods, the artifact.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,7 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
         replicas=resolved.replicas,
         cpu_millis=resolved.cpu_millis or 0,
         node_selector=resolved.node_selector,
+        dtype=flag_value(resolved.extra_args, "--dtype"),
     )
 
 
@@ -160,6 +161,16 @@ def model_path(uri: str) -> str:
     """Return where an artifact lies inside the engine's container."""
     inside = claim_of(uri)
     return f"{MODEL_MOUNT}/{inside[1]}" if inside else f"{MODEL_MOUNT}/{uri.rstrip('/').rpartition('/')[2]}"
+
+
+def flag_value(arguments: Sequence[str], flag: str) -> str:
+    """Return what a flag is given, in one word or in two; '' where it is not there."""
+    for index, argument in enumerate(arguments):
+        if argument == flag and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+    return ""
 
 
 def _merged(base: Serving, over: Serving) -> Serving:

@@ -251,8 +251,8 @@ def _known_release(
     revision = names.revision_name(
         snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
     )
-    nodes = snapshot.nodes_without_ours.get(revision, snapshot.nodes)
-    fit = plan_release(need, nodes, snapshot.engines)
+    nodes = snapshot.nodes_without_ours.get(revision) or snapshot.fleet
+    fit = plan_release(need, nodes, snapshot.engines, kernels=snapshot.kernels)
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
     size = sum(file.size_bytes for file in facts.files)
     return Release(

@@ -29,6 +29,7 @@ from ..settings import Settings
 from .caches import Caches, is_ours
 from .client import Kube, Manifest
 from .errors import Forbidden
+from .kernels import load_kernels
 from .kinds import (
     CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
@@ -209,7 +210,7 @@ class Reader:
         own = {
             name: _nodes_from(nodes, [pod for pod in pods if not _of_revision(pod, name)]) for name in read.deployments
         }
-        return {"nodes": plain, "nodes_without_ours": own}
+        return {"nodes": plain, "nodes_without_ours": own, "kernels": load_kernels()}
 
 
 def _nodes_from(nodes: Sequence[Manifest], pods: Sequence[Manifest]) -> list[Node]:
