@@ -64,6 +64,11 @@ class Offer:
         return ""
 
 
+def is_gpu(resource: str) -> bool:
+    """Return whether a resource's name is one under which pods ask for GPUs or slices of them."""
+    return resource.startswith((NVIDIA_GPU, AMD_GPU)) or bool(_MIG.match(resource))
+
+
 def offers_of(allocatable: Mapping[str, str], taken: Mapping[str, int], labels: Mapping[str, str]) -> tuple[Offer, ...]:
     """Return what the node offers beside whole cards that nobody shares: those are the node's own fields."""
     return tuple(_offers(allocatable, taken, labels))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .accelerators import MAJOR_LABEL, MINOR_LABEL
 from .need import Need
-from .offers import AMD_GPU, NVIDIA_GPU, PRODUCT_LABEL, Offer, is_mig, memory_of, offers_of, sharing_of
+from .offers import AMD_GPU, NVIDIA_GPU, PRODUCT_LABEL, Offer, is_gpu, is_mig, memory_of, offers_of, sharing_of
 from .quantities import millis, whole
 from .sums import Gpu
 from .units import MIB
@@ -139,7 +139,7 @@ def node_from_manifests(
 
 def _holders(pod: Mapping[str, Any], offered: Mapping[str, Any]) -> Iterable[Holder]:
     for resource in offered:
-        if resource.startswith(("nvidia.com/", AMD_GPU)) and (gpus := whole_request(pod, resource)):
+        if is_gpu(resource) and (gpus := whole_request(pod, resource)):
             metadata = pod["metadata"]
             name = f"{metadata.get('namespace', '')}/{metadata['name']}".lstrip("/")
             yield Holder(name, resource, gpus, tuple(sorted((metadata.get("labels") or {}).items())))

@@ -39,6 +39,7 @@ class Resolved:
     extra_args: tuple[str, ...]
     api_key_secret: SecretRef | None
     node_selector: Mapping[str, str]
+    tolerations: tuple[Mapping[str, str], ...] = ()
 
 
 def resolve(
@@ -77,6 +78,7 @@ def resolve(
         extra_args=asked.extra_args,
         api_key_secret=asked.api_key_secret or (stable.api_key_secret if stable else None),
         node_selector=asked.node_selector or (stable.node_selector if stable else {}) or {},
+        tolerations=stable.tolerations if stable else (),
     )
 
 
@@ -121,6 +123,7 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
         replicas=resolved.replicas,
         cpu_millis=resolved.cpu_millis or 0,
         node_selector=resolved.node_selector,
+        tolerations=resolved.tolerations,
         dtype=flag_value(resolved.extra_args, "--dtype"),
     )
 

@@ -12,6 +12,7 @@ from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
 from ..api.conditions import epoch
 from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung
 from ..artifact.facts import ArtifactFacts
+from ..fit.offers import is_gpu
 from ..fit.plan import plan_release
 from . import engine, names
 from . import stable as stables
@@ -166,7 +167,8 @@ def _stable(
         api_key_secret=stables.api_key_of(container),
         cpu_millis=_millis(requests.get("cpu")),
         node_selector=pod_spec.get("nodeSelector") or {},
-        gpus=int(limits.get("nvidia.com/gpu", 0)),
+        gpus=sum(int(count) for resource, count in limits.items() if is_gpu(resource)),
+        tolerations=tuple(pod_spec.get("tolerations") or ()),
     )
 
 

@@ -1,0 +1,38 @@
+"""Caches → nodes with what is free on them: pods that run, devices that are claimed, GPUs that others were promised.
+
+Here: joining what the caches hold. Not here: what one node offers (`fit.placement`), who may go there (`fit.plan`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bitshift_core.fit.devices import claimed_offers
+from bitshift_core.fit.placement import Node, node_from_manifests
+from bitshift_core.rollout import names
+from bitshift_core.rollout.snapshot import Snapshot
+
+from .caches import Caches
+from .client import Manifest
+from .kernels import load_kernels
+
+
+def room(caches: Caches, read: Snapshot) -> dict[str, Any]:
+    """Return the nodes as they are, as they would be without the pods of each release, and what runs on them."""
+    pods = caches.pods.list()
+    without = {name: _nodes(caches, [pod for pod in pods if not _is_of(pod, name)]) for name in read.deployments}
+    return {"nodes": _nodes(caches, pods), "nodes_without_ours": without, "kernels": load_kernels()}
+
+
+def _nodes(caches: Caches, pods: Sequence[Manifest]) -> list[Node]:
+    by_node: dict[str, list[Manifest]] = {}
+    for pod in pods:
+        by_node.setdefault(pod.get("spec", {}).get("nodeName") or "", []).append(pod)
+    claimed = claimed_offers(caches.resource_slices.list(), caches.resource_claims.list())
+    return [
+        node_from_manifests(node, by_node.get(node["metadata"]["name"], []), claimed.get(node["metadata"]["name"], ()))
+        for node in caches.nodes.list()
+    ]
+
+
+def _is_of(pod: Manifest, revision: str) -> bool:
+    return (pod["metadata"].get("labels") or {}).get(names.REVISION) == revision
