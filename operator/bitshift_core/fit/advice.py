@@ -19,8 +19,9 @@ Fits = Callable[[Need], bool]
 
 def ways_out(need: Need, fits: Fits, *, most_gpus: int) -> str:
     """Return a sentence with every single change that makes it fit, and the one that always may."""
-    sequences = most_sequences(need, fits)
-    ways = [f"`serving.contextTokens` {context} or less"] if (context := largest_context(need, fits)) else []
+    least = replace(need, context_tokens=SMALLEST_CONTEXT, concurrent_sequences=1)
+    context, sequences = (largest_context(need, fits), most_sequences(need, fits)) if fits(least) else (0, 0)
+    ways = [f"`serving.contextTokens` {context} or less"] if context else []
     if sequences:
         ways.append(f"`serving.concurrentSequences` {sequences} or less")
     if gpus := fewest_gpus(need, fits, most_gpus):

@@ -70,12 +70,19 @@ def _required(terms: list[dict[str, Any]]) -> dict[str, Any]:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
-def _is_more(labels: Labels, key: str, values: Sequence[str]) -> bool:
-    return labels.get(key, "").isdecimal() and int(labels[key]) > int(values[0])
+def _compared(labels: Labels, key: str, values: Sequence[str]) -> int:
+    """Return the sign of a label less the bound; 0 where either is no whole number, as then nothing holds."""
+    label = labels.get(key, "")
+    if not (label.isdecimal() and values and values[0].lstrip("-").isdecimal()):
+        return 0
+    return (int(label) > int(values[0])) - (int(label) < int(values[0]))
 
 
 _OPERATORS: Mapping[str, Callable[[Labels, str, Sequence[str]], bool]] = {
-    "Gt": _is_more,
+    "Gt": lambda labels, key, values: _compared(labels, key, values) > 0,
+    "Lt": lambda labels, key, values: _compared(labels, key, values) < 0,
     "In": lambda labels, key, values: labels.get(key) in values,
     "NotIn": lambda labels, key, values: labels.get(key) not in values,
+    "Exists": lambda labels, key, values: key in labels,
+    "DoesNotExist": lambda labels, key, values: key not in labels,
 }

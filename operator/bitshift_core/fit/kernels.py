@@ -112,7 +112,7 @@ class KernelTable:
         if rules is None:
             sentence = f"Nothing is known of the kernels of {need.runtime}: whether it loads was not checked."
             return (Kernel("", "unknown", sentence),)
-        asked = _Asked(need, accelerator, rules.checked_to)
+        asked = _Asked(need, accelerator, rules.checked_to, version_of(need.runtime, need.engine_version))
         kernels = [asked.kernel(rules.weights, scheme_of(need), f"{need.facts.scheme} weights")]
         if (kind := need.kv_cache_dtype or "auto") not in EXACT_KV_CACHES and need.runtime == "vllm":
             kernels.append(asked.kernel(rules.kv_cache, kind, f"a KV cache in {kind}"))
@@ -156,10 +156,7 @@ class _Asked:
     need: Need
     accelerator: Accelerator
     checked_to: str
-
-    @property
-    def version(self) -> tuple[int, ...]:
-        return version_of(self.need.runtime, self.need.engine_version)
+    version: tuple[int, ...]
 
     @property
     def engine(self) -> str:

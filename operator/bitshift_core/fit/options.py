@@ -25,6 +25,16 @@ class Known:
     kernels: KernelTable = field(default_factory=KernelTable)
     cuda_totals: Mapping[str, int] = field(default_factory=dict)
     """Bytes by product label, where the real total was seen; it replaces what is worked out from the label."""
+    supports: dict[tuple[str, int], tuple[Kernel, ...]] = field(default_factory=dict)
+    """What was found out in this plan, by KV cache and kind: asked for again with every context that is tried."""
+
+    def support(self, need: Need, kind: Kind) -> tuple[Kernel, ...]:
+        """Return what runs the release there; of all that may be tried, the KV cache alone has other kernels."""
+        key = (need.kv_cache_dtype, id(kind))
+        if key not in self.supports:
+            accelerator = kind.accelerator(self.kernels.products)
+            self.supports[key] = self.kernels.support(need, accelerator)
+        return self.supports[key]
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ def options_for(need: Need, kinds: Sequence[Kind], known: Known) -> Iterator[Opt
         gpu = Gpu(kind.offer.memory_bytes, kind.offer.product) if kind.offer else None
         if gpu not in sizes:
             sizes[gpu] = size_of(need, known.chosen, gpu)
-        kernels = known.kernels.support(need, kind.accelerator(known.kernels.products))
+        kernels = known.support(need, kind)
         yield Option(need, kind, sizes[gpu], _capacity(kind, gpu, known), kernels, _refusal(need, kind, kernels))
 
 

@@ -194,7 +194,12 @@ def is_selected(node: Node, need: Need) -> bool:
 
 def tolerates(need: Need, taints: Iterable[Taint]) -> bool:
     """Return whether a pod gets past all taints that keep pods away."""
-    return all(_is_tolerated(taint, need) for taint in taints if taint.effect in HARD_EFFECTS)
+    return are_tolerated(taints, tolerations_of(need))
+
+
+def are_tolerated(taints: Iterable[Taint], tolerations: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a pod with such tolerations gets past all taints that keep pods away."""
+    return all(_is_tolerated(taint, tolerations) for taint in taints if taint.effect in HARD_EFFECTS)
 
 
 def tolerations_of(need: Need) -> tuple[dict[str, str], ...]:
@@ -203,9 +208,7 @@ def tolerations_of(need: Need) -> tuple[dict[str, str], ...]:
     return (*(dict(each) for each in need.tolerations), *own)
 
 
-def _is_tolerated(taint: Taint, need: Need) -> bool:
-    if need.gpus_per_replica and taint.key in (NVIDIA_GPU, AMD_GPU):
-        return True
+def _is_tolerated(taint: Taint, tolerations: Sequence[Mapping[str, Any]]) -> bool:
     return any(
         (toleration.get("effect") or taint.effect) == taint.effect
         and (
@@ -213,5 +216,5 @@ def _is_tolerated(taint: Taint, need: Need) -> bool:
             if toleration.get("operator") == "Exists"
             else toleration.get("key") == taint.key and toleration.get("value", "") == taint.value
         )
-        for toleration in need.tolerations
+        for toleration in tolerations
     )

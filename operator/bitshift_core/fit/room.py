@@ -4,38 +4,15 @@ Here: nodes and pods → room. Not here: how large a replica is (`sums`), whethe
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from .need import Need
+from .offers import NVIDIA_GPU
 from .options import Together
 from .placement import Holder, Node
+from .promises import Promise
 
 MOST_HOLDERS = 4
-Mode = Literal["Parallel", "Serial", "Wait"]
-
-
-@dataclass(frozen=True)
-class Promise:
-    """GPUs that a plan or a pod was promised and that no node counts yet: one pod."""
-
-    pod: str
-    resource: str
-    gpus: int
-    node_names: frozenset[str]
-    """Where it may go."""
-
-
-@dataclass(frozen=True)
-class Room:
-    """How a release finds room beside stable, in a word and in a sentence for people."""
-
-    mode: Mode
-    sentence: str
-    swaps: int = 0
-    """Replicas of stable that must go, one at a time, before the last of the release's has its GPUs."""
-    reload_seconds: float = 0
-    """How long one replica of stable would take to come back."""
 
 
 def missing_sentence(need: Need, group: Together) -> str:
@@ -62,16 +39,28 @@ def without_promised(nodes: Sequence[Node], promises: Iterable[Promise]) -> list
 
     Each promise is taken from the node with the least room that still holds it, as it costs the others least.
     """
+    ordered = sorted(promises, key=lambda each: (-each.gpus, each.pod))
+    if not ordered:
+        return list(nodes)
     free = {node.name: {offer.resource: offer.free for offer in node.offers} for node in nodes}
-    for promise in sorted(promises, key=lambda each: (-each.gpus, each.pod)):
+    promised: dict[str, list[Holder]] = {}
+    for promise in ordered:
         rooms = [
             (free[name][promise.resource], name)
             for name in promise.node_names & free.keys()
             if free[name].get(promise.resource, 0) >= promise.gpus
         ]
         if rooms:
-            free[min(rooms)[1]][promise.resource] -= promise.gpus
-    return [_with_free(node, free[node.name]) for node in nodes]
+            name = min(rooms)[1]
+            free[name][promise.resource] -= promise.gpus
+            holder = Holder(f"{promise.pod} (pending)", promise.resource, promise.gpus)
+            promised.setdefault(name, []).append(holder)
+    return [
+        replace(_with_free(node, free[node.name]), holders=(*node.holders, *promised[node.name]))
+        if node.name in promised
+        else node
+        for node in nodes
+    ]
 
 
 def without_pods(nodes: Sequence[Node], pods: Iterable[tuple[str, str]]) -> list[Node]:
@@ -96,5 +85,5 @@ def _with_free(node: Node, free: Mapping[str, int]) -> Node:
     if all(offer.free == free.get(offer.resource, offer.free) for offer in node.offers):
         return node
     others = tuple(replace(offer, free=free.get(offer.resource, offer.free)) for offer in node.other_offers)
-    own = free.get("nvidia.com/gpu", node.gpu_free)
+    own = free.get(NVIDIA_GPU, node.gpu_free)
     return replace(node, gpu_free=own, other_offers=others)

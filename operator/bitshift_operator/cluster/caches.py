@@ -98,8 +98,9 @@ def pod(manifest: Manifest) -> Manifest | None:
     if status.get("phase") in ("Succeeded", "Failed"):
         return None
     conditions = [_of(condition, "type", "status") for condition in status.get("conditions") or ()]
+    where = () if spec.get("nodeName") else ("nodeSelector", "affinity", "tolerations", "schedulingGates")
     return _some(manifest) | {
-        "spec": _of(spec, "nodeName", "overhead", "resources", "resourceClaims", "priority")
+        "spec": _of(spec, "nodeName", "overhead", "resources", "resourceClaims", "priority", *where)
         | {
             "containers": [_of(each, "name", "resources", "ports") for each in spec.get("containers") or ()],
             "initContainers": [
