@@ -21,6 +21,7 @@ from .options import Known, Option, Together, options_for, together
 from .placement import Node, label_for, tolerations_of
 from .room import missing_sentence
 from .sums import Gpu, SizeSum, size_of
+from .swap import Mode
 from .units import gib
 
 __all__ = ["Fit", "Need", "Node", "Verdict", "plan_release"]
@@ -50,6 +51,8 @@ class Fit:
     claim: dict[str, Any] | None = None
     """The spec of the claim by which pods get devices, where no plugin counts them."""
     tolerations: tuple[dict[str, str], ...] = ()
+    mode: Mode = "Parallel"
+    """How it finds room: beside stable, in place of its replicas one at a time, or not now."""
     sequences_held: int = 0
     """Sequences at the context asked for that one replica would hold there; 0 where it does not fit."""
 

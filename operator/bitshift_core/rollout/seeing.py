@@ -13,10 +13,10 @@ from ..api.conditions import epoch
 from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung
 from ..artifact.facts import ArtifactFacts
 from ..fit.offers import is_gpu
-from ..fit.plan import plan_release
 from . import engine, names
 from . import stable as stables
 from .errors import SpecRefusedError, UserError
+from .fitting import fit_of
 from .gates import gates_of
 from .jobs import last_words, why_failed
 from .moves import see_traffic
@@ -253,10 +253,8 @@ def _known_release(
     revision = names.revision_name(
         snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
     )
-    nodes = snapshot.nodes_without_ours.get(revision) or snapshot.fleet
-    fit = plan_release(need, nodes, snapshot.engines, kernels=snapshot.kernels)
+    fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, seen.get("parent_facts") or facts))
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
-    size = sum(file.size_bytes for file in facts.files)
     return Release(
         rung,
         facts=facts,
@@ -265,7 +263,7 @@ def _known_release(
         revision=revision,
         fit=fit,
         pods=pods_named(snapshot, revision),
-        start_seconds=profile.start_seconds + size / profile.load_bytes_per_second,
+        start_seconds=_reload_seconds(profile, facts),
         gates=gates_of(
             snapshot,
             spec,
@@ -277,6 +275,11 @@ def _known_release(
             baseline_runs=seen["baseline"].serving,
         ),
     )
+
+
+def _reload_seconds(profile: RuntimeProfileSpec, facts: ArtifactFacts) -> float:
+    """Return how long a replica takes to load an artifact, at most."""
+    return profile.start_seconds + sum(file.size_bytes for file in facts.files) / profile.load_bytes_per_second
 
 
 def _check_claim(snapshot: Snapshot, rung: Rung) -> None:
