@@ -27,6 +27,8 @@ from bitshift_operator.cluster.kinds import (
     NODE,
     POD,
     QUANTIZED_MODEL,
+    RESOURCE_CLAIM,
+    RESOURCE_SLICE,
     SERVICE,
     Key,
     Kind,
@@ -58,6 +60,8 @@ CACHED = {
     "services": SERVICE,
     "routes": HTTP_ROUTE,
     "nodes": NODE,
+    "resource_slices": RESOURCE_SLICE,
+    "resource_claims": RESOURCE_CLAIM,
 }
 ENGINES = load_engines()
 METRICS = Metrics()

@@ -10,7 +10,16 @@ import yaml
 from kubernetes.aio.leaderelection.electionconfig import Config
 
 from bitshift_operator.__main__ import LEASE_LOST, STOPPED, Operator
-from bitshift_operator.cluster.kinds import DEPLOYMENT, EVAL_SUITE, LEASE, NODE, POD, QUANTIZED_MODEL, Key
+from bitshift_operator.cluster.kinds import (
+    DEPLOYMENT,
+    EVAL_SUITE,
+    LEASE,
+    NODE,
+    POD,
+    QUANTIZED_MODEL,
+    RESOURCE_CLAIM,
+    Key,
+)
 from bitshift_operator.controller import leader
 from bitshift_operator.settings import Settings
 from tests.fake_api import FakeApi
@@ -169,7 +178,7 @@ async def test_named_namespaces_are_served_without_rights_beyond_them(settings, 
         turns.append(key)
 
     def only_team_a(verb, target):
-        of_the_cluster = target.kind in (NODE, POD) or not target.kind.namespaced
+        of_the_cluster = target.kind in (NODE, POD, RESOURCE_CLAIM) or not target.kind.namespaced
         own = target.namespace == "bitshift-system" and target.kind in (LEASE, EVAL_SUITE)
         if not (of_the_cluster or own or target.namespace == "team-a"):
             raise Refused(403, "Forbidden", f"cannot {verb} {target.kind.plural} in '{target.namespace}'")

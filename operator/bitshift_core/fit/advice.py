@@ -1,27 +1,38 @@
 """What would make a release fit: computed, not guessed.
 
-Here: the largest context, the most sequences and the fewest GPUs that do fit. Not here: the verdict (`plan`).
+Here: the largest context, the most sequences, the fewest GPUs and the smaller cache that do fit. Not here: the verdict
+(`plan`), which rung to prefer (`words`).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
+from .kernels import EXACT_KV_CACHES
 from .need import Need
 
 SMALLEST_CONTEXT, CONTEXT_STEP = 256, 256
 MAX_GPUS = 64
+MOST_SEQUENCES = 4_096
+SMALLER_KV_CACHE = {"vllm": "fp8", "llamacpp": "q8_0"}
 Fits = Callable[[Need], bool]
 
 
 def ways_out(need: Need, fits: Fits, *, most_gpus: int) -> str:
     """Return a sentence with every single change that makes it fit, and the one that always may."""
-    ways = [f"`serving.contextTokens` {context} or less"] if (context := largest_context(need, fits)) else []
-    if sequences := most_sequences(need, fits):
+    least = replace(need, context_tokens=SMALLEST_CONTEXT, concurrent_sequences=1)
+    context, sequences = (largest_context(need, fits), most_sequences(need, fits)) if fits(least) else (0, 0)
+    ways = [f"`serving.contextTokens` {context} or less"] if context else []
+    if sequences:
         ways.append(f"`serving.concurrentSequences` {sequences} or less")
     if gpus := fewest_gpus(need, fits, most_gpus):
         ways.append(f"`serving.gpusPerReplica` {gpus}")
+    if smaller := smaller_kv_cache(need, fits):
+        ways.append(f"`serving.kvCacheDtype` {smaller}")
     bits = "a rung with fewer bits"
-    return f"It would fit with {', or '.join(ways)}; else choose {bits}." if ways else f"Choose {bits} or larger nodes."
+    if not ways:
+        return f"Choose {bits} or larger nodes."
+    held = f"{sequences} of {need.concurrent_sequences} sequences of {need.context_tokens:,} tokens fit. "
+    return f"{held if sequences else ''}It would fit with {', or '.join(ways)}; else choose {bits}."
 
 
 def largest_context(need: Need, fits: Fits) -> int:
@@ -36,6 +47,13 @@ def most_sequences(need: Need, fits: Fits) -> int:
     return _largest(need.concurrent_sequences - 1, lambda count: fits(replace(need, concurrent_sequences=count)))
 
 
+def most_sequences_held(need: Need, fits: Fits) -> int:
+    """Return the most sequences at the context asked for that fit, those asked for or more."""
+    more = MOST_SEQUENCES - need.concurrent_sequences
+    asked = need.concurrent_sequences
+    return asked + _largest(more, lambda extra: fits(replace(need, concurrent_sequences=asked + extra)))
+
+
 def fewest_gpus(need: Need, fits: Fits, most_gpus: int) -> int:
     """Return the next power of two of GPUs that fits and deals the heads out evenly; 0 for none or for CPU."""
     gpus = need.gpus_per_replica * 2
@@ -44,6 +62,25 @@ def fewest_gpus(need: Need, fits: Fits, most_gpus: int) -> int:
             return gpus
         gpus *= 2
     return 0
+
+
+def smaller_kv_cache(need: Need, fits: Fits) -> str:
+    """Return a cache type of half the bytes with which it fits; '' for none."""
+    smaller = SMALLER_KV_CACHE.get(need.runtime, "")
+    if not smaller or need.kv_cache_dtype not in EXACT_KV_CACHES:
+        return ""
+    return smaller if fits(replace(need, kv_cache_dtype=smaller)) else ""
+
+
+def spanning(need: Need, *, most_gpus: int) -> str:
+    """Return how a replica with more GPUs than any node has would lie over nodes, which one pod cannot."""
+    if not most_gpus or need.gpus_per_replica % most_gpus:
+        return ""
+    parts = need.gpus_per_replica // most_gpus
+    return (
+        f" As {parts} parts of {most_gpus} GPUs on {parts} nodes (pipeline parallelism) it would span nodes; "
+        "a replica is one pod here."
+    )
 
 
 def _largest(limit: int, holds: Callable[[int], bool]) -> int:

@@ -1,25 +1,31 @@
-"""Nodes as sizing sees them, and how many replicas each could take now and when empty.
+"""Nodes as sizing sees them, and who may run there.
 
-Here: manifests → `Node`, who may run there, seats. Not here: what a replica needs (`sums`), the verdict (`plan`).
+Here: manifests → `Node`, taints and selectors. Not here: kinds of GPUs (`offers`), seats on many nodes (`fleet`), the
+verdict (`plan`).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .engines import Chosen
+from .accelerators import MAJOR_LABEL, MINOR_LABEL
 from .need import Need
+from .offers import AMD_GPU, NVIDIA_GPU, PRODUCT_LABEL, Offer, is_gpu, is_mig, memory_of, offers_of, sharing_of
 from .quantities import millis, whole
-from .sums import Gpu, size_of
+from .sums import Gpu
 from .units import MIB
 
-GPU_RESOURCE = "nvidia.com/gpu"
-MEMORY_LABEL, PRODUCT_LABEL = "nvidia.com/gpu.memory", "nvidia.com/gpu.product"
-MAJOR_LABEL, MINOR_LABEL = "nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor"
-SHARING_LABEL = "nvidia.com/gpu.replicas"
+GPU_RESOURCE = NVIDIA_GPU
 FINISHED = frozenset({"Succeeded", "Failed"})
-UNBOUNDED = 1 << 16
 HARD_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
+POOL_LABELS = (
+    "karpenter.sh/nodepool",
+    "cloud.google.com/gke-nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "kubernetes.azure.com/agentpool",
+)
+"""Labels of nodes that come from pools: another pool may have none at the moment."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,18 @@ class Taint:
     key: str
     value: str
     effect: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A pod and how many GPUs it holds."""
+
+    pod: str
+    """`namespace/name`."""
+    resource: str
+    gpus: int
+    labels: tuple[tuple[str, str], ...] = ()
+    """Its labels, by which its owner is recognised."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +66,26 @@ class Node:
     taints: tuple[Taint, ...] = ()
     ready: bool = True
     pod_names: tuple[str, ...] = ()
+    other_offers: tuple[Offer, ...] = ()
+    """GPUs under other names than `nvidia.com/gpu`: slices, shared cards, other makers', claimed devices."""
+    holders: tuple[Holder, ...] = ()
+    """The pods that hold GPUs here."""
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Return every kind of GPU that pods may ask for here."""
+        if not self.gpu_count:
+            return self.other_offers
+        own = Offer(
+            GPU_RESOURCE,
+            self.gpu_count,
+            self.gpu_free,
+            self.gpu_memory_bytes,
+            self.labels.get(PRODUCT_LABEL, ""),
+            sharing_of(self.labels),
+            is_mig(self.labels),
+        )
+        return (own, *self.other_offers)
 
     @property
     def gpu(self) -> Gpu:
@@ -61,34 +99,29 @@ class Node:
         return (int(major), whole(self.labels.get(MINOR_LABEL))) if major.isdecimal() else None
 
 
-@dataclass(frozen=True)
-class Seats:
-    """How many replicas one node takes: now, and were it empty."""
+def node_from_manifests(
+    node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], claimed: Sequence[Offer] = ()
+) -> Node:
+    """Return the node with what the pods on it request; pods elsewhere and finished ones count for nothing.
 
-    node: Node
-    needed_bytes: int
-    offered_bytes: int
-    """What is free of host memory, or what each GPU offers."""
-    capacity_bytes: int
-    """The same, were the node empty."""
-    now: int
-    empty: int
-
-
-def node_from_manifests(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> Node:
-    """Return the node with what the pods on it request; pods elsewhere and finished ones count for nothing."""
+    `claimed` are the devices that its drivers publish for claims (`devices.claimed_offers`).
+    """
     name, status = node["metadata"]["name"], node.get("status", {})
     labels = node["metadata"].get("labels") or {}
     here = [pod for pod in pods if pod.get("spec", {}).get("nodeName") == name]
     active = [pod for pod in here if pod.get("status", {}).get("phase") not in FINISHED]
     offered = status.get("allocatable") or {}
+    taken = Counter[str]()
+    holders = [holder for pod in active for holder in _holders(pod, offered)]
+    for holder in holders:
+        taken[holder.resource] += holder.gpus
     gpus = whole(offered.get(GPU_RESOURCE))
     return Node(
         name=name,
         labels=labels,
         gpu_count=gpus,
-        gpu_free=max(0, gpus - sum(whole_request(pod, GPU_RESOURCE) for pod in active)),
-        gpu_memory_bytes=whole(labels.get(MEMORY_LABEL)) * MIB // max(1, whole(labels.get(SHARING_LABEL))),
+        gpu_free=max(0, gpus - taken[GPU_RESOURCE]),
+        gpu_memory_bytes=memory_of(labels),
         memory_allocatable_bytes=whole(offered.get("memory")),
         memory_requested_bytes=sum(whole_request(pod, "memory") for pod in active),
         cpu_allocatable_millis=millis(offered.get("cpu")),
@@ -99,7 +132,17 @@ def node_from_manifests(node: Mapping[str, Any], pods: Iterable[Mapping[str, Any
             for condition in status.get("conditions") or ()
         ),
         pod_names=tuple(sorted(pod["metadata"]["name"] for pod in active)),
+        other_offers=(*offers_of(offered, taken, labels), *claimed),
+        holders=tuple(holders),
     )
+
+
+def _holders(pod: Mapping[str, Any], offered: Mapping[str, Any]) -> Iterable[Holder]:
+    for resource in offered:
+        if is_gpu(resource) and (gpus := whole_request(pod, resource)):
+            metadata = pod["metadata"]
+            name = f"{metadata.get('namespace', '')}/{metadata['name']}".lstrip("/")
+            yield Holder(name, resource, gpus, tuple(sorted((metadata.get("labels") or {}).items())))
 
 
 def whole_request(pod: Mapping[str, Any], resource: str) -> int:
@@ -109,6 +152,8 @@ def whole_request(pod: Mapping[str, Any], resource: str) -> int:
 
 def _request(pod: Mapping[str, Any], resource: str, parse: Any) -> int:
     spec = pod.get("spec", {})
+    if resource in ((spec.get("resources") or {}).get("requests") or {}):
+        return _asked(spec, resource, parse)  # said of the whole pod
     running = sum(_asked(container, resource, parse) for container in spec.get("containers") or ())
     sidecars = highest = 0
     for container in spec.get("initContainers") or ():
@@ -139,53 +184,37 @@ def label_for(needed_bytes: int) -> int:
 
 def is_eligible(node: Node, need: Need) -> bool:
     """Return whether the scheduler would consider the node at all."""
-    selected = all(node.labels.get(key) == value for key, value in need.node_selector.items())
-    hard = (taint for taint in node.taints if taint.effect in HARD_EFFECTS)
-    return node.ready and selected and all(_is_tolerated(taint, need) for taint in hard)
+    return node.ready and is_selected(node, need) and tolerates(need, node.taints)
 
 
-def _is_tolerated(taint: Taint, need: Need) -> bool:
-    """Return whether a pod gets past the taint; a GPU pod past the GPU's own, as clusters commonly arrange it."""
-    if need.gpus_per_replica and taint.key == GPU_RESOURCE:
-        return True
+def is_selected(node: Node, need: Need) -> bool:
+    """Return whether the node carries all labels that the need's selector asks for."""
+    return all(node.labels.get(key) == value for key, value in need.node_selector.items())
+
+
+def tolerates(need: Need, taints: Iterable[Taint]) -> bool:
+    """Return whether a pod gets past all taints that keep pods away."""
+    return are_tolerated(taints, tolerations_of(need))
+
+
+def are_tolerated(taints: Iterable[Taint], tolerations: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a pod with such tolerations gets past all taints that keep pods away."""
+    return all(_is_tolerated(taint, tolerations) for taint in taints if taint.effect in HARD_EFFECTS)
+
+
+def tolerations_of(need: Need) -> tuple[dict[str, str], ...]:
+    """Return what pods must carry: what was asked for, and the GPUs' own taints, which keep CPU pods away."""
+    own = ({"key": key, "operator": "Exists"} for key in (NVIDIA_GPU, AMD_GPU)) if need.gpus_per_replica else ()
+    return (*(dict(each) for each in need.tolerations), *own)
+
+
+def _is_tolerated(taint: Taint, tolerations: Sequence[Mapping[str, Any]]) -> bool:
     return any(
-        toleration.get("effect", taint.effect) == taint.effect
+        (toleration.get("effect") or taint.effect) == taint.effect
         and (
             toleration.get("key", taint.key) == taint.key
             if toleration.get("operator") == "Exists"
             else toleration.get("key") == taint.key and toleration.get("value", "") == taint.value
         )
-        for toleration in need.tolerations
+        for toleration in tolerations
     )
-
-
-def seats_on(nodes: Sequence[Node], need: Need, chosen: Chosen) -> tuple[Seats, ...]:
-    """Return each node's seats, most free first: the order in which a reader looks for room."""
-    sizes: dict[Gpu | None, int] = {}
-    found = []
-    for node in nodes:
-        gpu = node.gpu if need.gpus_per_replica else None
-        if gpu not in sizes:
-            sizes[gpu] = size_of(need, chosen, gpu).needed_bytes
-        found.append(_gpu_seats(node, need, sizes[gpu]) if gpu else _host_seats(node, need, sizes[gpu]))
-    return tuple(sorted(found, key=lambda seats: (-seats.now, -seats.offered_bytes, seats.node.name)))
-
-
-def _gpu_seats(node: Node, need: Need, needed_bytes: int) -> Seats:
-    offered = node.gpu.usable_bytes
-    fits = 0 < needed_bytes <= offered
-    free, whole_node = (node.gpu_free, node.gpu_count) if fits else (0, 0)
-    now = min(free // need.gpus_per_replica, _cpu_seats(node.cpu_allocatable_millis - node.cpu_requested_millis, need))
-    empty = min(whole_node // need.gpus_per_replica, _cpu_seats(node.cpu_allocatable_millis, need))
-    return Seats(node, needed_bytes, offered, offered, now, empty)
-
-
-def _host_seats(node: Node, need: Need, needed_bytes: int) -> Seats:
-    free = max(0, node.memory_allocatable_bytes - node.memory_requested_bytes)
-    now = min(free // needed_bytes, _cpu_seats(node.cpu_allocatable_millis - node.cpu_requested_millis, need))
-    empty = min(node.memory_allocatable_bytes // needed_bytes, _cpu_seats(node.cpu_allocatable_millis, need))
-    return Seats(node, needed_bytes, free, node.memory_allocatable_bytes, now, empty)
-
-
-def _cpu_seats(free_millis: int, need: Need) -> int:
-    return max(0, free_millis) // need.cpu_millis if need.cpu_millis else UNBOUNDED

@@ -1,26 +1,34 @@
-"""The answer a user reads before anything is downloaded: does it fit, where, and if not, what would.
+"""The answer a user reads before anything is downloaded: does it fit, where, with which kernels; if not, what would.
 
-Here: the verdict with its sentence and the affinity that makes it true. Not here: formulas (`sums`), seats
-(`placement`), ways out (`advice`).
+Here: the verdict with its sentence, and what pods must carry to make it true. Not here: formulas (`sums`), seats
+(`fleet`, `options`), ways out (`advice`), affinities (`affinity`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..api.v1alpha1 import SizeItem
-from .advice import ways_out
-from .engines import Chosen, EngineConstants
+from .advice import most_sequences_held, spanning, ways_out
+from .affinity import affinity_for
+from .devices import claim_for
+from .engines import EngineConstants
+from .fleet import Fleet, Kind, fleet_of
+from .kernels import Kernel, KernelTable, sentences
 from .need import Need
-from .placement import MEMORY_LABEL, Node, Seats, is_eligible, label_for, seats_on
-from .quantities import whole
+from .offers import MEMORY_LABEL, NVIDIA_GPU
+from .options import Known, Option, Together, options_for, together
+from .placement import Node, label_for, tolerations_of
+from .room import missing_sentence
 from .sums import Gpu, SizeSum, size_of
+from .swap import Mode
 from .units import gib
 
 __all__ = ["Fit", "Need", "Node", "Verdict", "plan_release"]
 
 Verdict = Literal["Fits", "Waiting", "DoesNotFit"]
 SHORT_OF_MEMORY = ("InsufficientGPUMemory", "InsufficientMemory")
+MOST_KERNEL_SENTENCES = 3
 
 
 @dataclass(frozen=True)
@@ -36,118 +44,183 @@ class Fit:
     """What pods must carry: the scheduler knows nothing of GPU memory."""
     reason: str
     message: str
+    kernels: tuple[Kernel, ...] = ()
+    """What runs it on the first of these nodes; weights first."""
+    resource: str = NVIDIA_GPU
+    """The name under which pods ask for their GPUs."""
+    claim: dict[str, Any] | None = None
+    """The spec of the claim by which pods get devices, where no plugin counts them."""
+    tolerations: tuple[dict[str, str], ...] = ()
+    mode: Mode = "Parallel"
+    """How it finds room: beside stable, in place of its replicas one at a time, or not now."""
+    sequences_held: int = 0
+    """Sequences at the context asked for that one replica would hold there; 0 where it does not fit."""
 
 
-def plan_release(need: Need, nodes: Sequence[Node], engines: EngineConstants) -> Fit:
+def plan_release(
+    need: Need,
+    nodes: Sequence[Node] | Fleet,
+    engines: EngineConstants,
+    *,
+    kernels: KernelTable | None = None,
+    cuda_totals: Mapping[str, int] | None = None,
+) -> Fit:
     """Return whether all replicas fit beside what runs now, would fit on emptier nodes, or fit nowhere."""
     chosen = engines.choose(need.runtime, need.engine_version)
-    eligible = [node for node in nodes if is_eligible(node, need)]
-    if need.gpus_per_replica:
-        eligible = [node for node in eligible if node.gpu_count]
-    fit = _verdict(need, eligible, chosen)
-    return replace(fit, message=f"{fit.message} {chosen.caveat}".strip())
+    known = Known(chosen, kernels or KernelTable(), cuda_totals or {})
+    fleet = nodes if isinstance(nodes, Fleet) else fleet_of(nodes)
+    kinds = list(fleet.kinds_for(need))
+    groups = together(list(options_for(need, kinds, known)))
+    fit = _verdict(need, groups[0], known) if groups else _nowhere(need, fleet, known)
+    said = (fit.message, chosen.caveat, *_about_kernels(fit))
+    return replace(fit, message=" ".join(part for part in said if part), tolerations=tolerations_of(need))
 
 
-def _verdict(need: Need, eligible: Sequence[Node], chosen: Chosen) -> Fit:
-    seats = seats_on(eligible, need, chosen)
-    size = _shown_size(need, seats, chosen)
-    if sum(one.now for one in seats) >= need.replicas:
-        return _fits(need, seats, size)
-    if sum(one.empty for one in seats) >= need.replicas:
-        return _waits(need, seats, size)
-    if not seats:
-        return _nowhere(need, size)
-    return _does_not_fit(need, seats, size, chosen)
+def _about_kernels(fit: Fit) -> tuple[str, ...]:
+    """Return what runs it, and what a person should know of it; a refusal has said so already."""
+    if fit.verdict == "DoesNotFit" or not fit.kernels:
+        return ()
+    named = f"Kernel: {fit.kernels[0].name}." if fit.kernels[0].name else ""
+    return (named, *sentences(fit.kernels)[:MOST_KERNEL_SENTENCES])
 
 
-def _shown_size(need: Need, seats: Sequence[Seats], chosen: Chosen) -> SizeSum:
-    """Return the sum on the node a reader asks about: the one with room, else the largest."""
-    if not need.gpus_per_replica:
-        return size_of(need, chosen, None)
-    node = max(seats, key=lambda one: (one.now, one.empty, one.offered_bytes)).node if seats else None
-    return size_of(need, chosen, node.gpu if node else Gpu(0))
+def _verdict(need: Need, group: Together, known: Known) -> Fit:
+    if group.now >= need.pods:
+        return _fits(need, group, known)
+    if group.empty >= need.pods:
+        return _waits(need, group)
+    return _does_not_fit(need, group, known)
 
 
-def _fits(need: Need, seats: Sequence[Seats], size: SizeSum) -> Fit:
-    names = tuple(one.node.name for one in seats if one.now)
+def _fits(need: Need, group: Together, known: Known) -> Fit:
+    ranked = _by_room(group)
+    names = tuple(node for _, _, node in ranked)
+    first = max((option for option in group.options if option.holds and any(option.now)), key=_shown_first)
+    held = most_sequences_held(need, _would_fit((first.kind,), known, pods=1))
     where = "per GPU" if need.gpus_per_replica else "of free memory"
-    room = f"{_counted(len(names), 'node')} with room for {_counted(sum(one.now for one in seats), 'replica')}"
-    message = f"{_needs(need, size)} {names[0]} offers {gib(seats[0].offered_bytes)} {where}: {room}."
-    return Fit("Fits", size.needed_bytes, size.items, names, _affinity(need, seats), "Fits", message)
+    room = f"{_counted(len(names), 'node')} with room for {_counted(group.now, 'replica')}"
+    message = f"{_needs(need, first.size)} {names[0]} offers {gib(-ranked[0][1])} {where}: {room}."
+    if held > need.concurrent_sequences:
+        message += f" There {held} sequences of {need.context_tokens:,} tokens would fit."
+    return _located(Fit("Fits", 0, (), names, None, "Fits", message, sequences_held=held), need, group, first)
 
 
-def _waits(need: Need, seats: Sequence[Seats], size: SizeSum) -> Fit:
-    names = tuple(one.node.name for one in seats if one.empty)
-    now, empty = sum(one.now for one in seats), sum(one.empty for one in seats)
-    message = (
-        f"{_needs(need, size)} {now} of {_counted(need.replicas, 'replica')} fit beside what runs now; "
-        f"{_counted(len(names), 'node')} would hold {empty} if nothing else ran there. Waiting for room."
+def _waits(need: Need, group: Together) -> Fit:
+    first = max((option for option in group.options if option.empty), key=_shown_first)
+    names = tuple(
+        name
+        for option in group.options
+        if option.empty
+        for name in option.kind.names_of_empty(need, option.needed_bytes)
     )
-    return Fit("Waiting", size.needed_bytes, size.items, names, _affinity(need, seats), "WaitsForRoom", message)
+    message = (
+        f"{_needs(need, first.size)} {group.now} of {_counted(need.replicas, 'replica')} fit beside what runs now; "
+        f"{_counted(len(names), 'node')} would hold {group.empty} if nothing else ran there. "
+        f"{missing_sentence(need, group)}Waiting for room."
+    )
+    return _located(Fit("Waiting", 0, (), names, None, "WaitsForRoom", message), need, group, first)
 
 
-def _nowhere(need: Need, size: SizeSum) -> Fit:
+def _located(fit: Fit, need: Need, group: Together, first: Option) -> Fit:
+    """Return the fit with its sum, and with what keeps pods to the nodes that hold them."""
+    fit = replace(fit, needed_bytes=first.needed_bytes, items=first.size.items, kernels=first.kernels)
+    if not need.gpus_per_replica:
+        return fit
+    holding = [option for option in group.options if option.holds and option.empty]
+    refused = [option.kind for option in group.options if not option.holds]
+    needed = max(option.needed_bytes for option in holding)
+    offers = [option.kind.offer for option in holding if option.kind.offer]
+    fit = replace(fit, resource=group.resource)
+    if offers[0].claim_driver:
+        smallest = min(min(offer.memory_bytes for offer in offers) >> 20, label_for(needed))
+        others = [kind.offer for kind in refused if kind.offer]
+        return replace(fit, claim=claim_for(offers, others, gpus=need.gpus_per_stage, label_mib=smallest))
+    return replace(fit, affinity=affinity_for([option.kind for option in holding], refused, needed_bytes=needed))
+
+
+def _nowhere(need: Need, fleet: Fleet, known: Known) -> Fit:
     """Return the answer where no node qualifies: a selector may name a pool that scales from zero."""
+    size = size_of(need, known.chosen, Gpu(0) if need.gpus_per_replica else None)
     what = "GPU node" if need.gpus_per_replica else "node"
-    if need.node_selector:
+    if need.node_selector or (need.gpus_per_replica and fleet.has_pools):
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(need.node_selector.items()))
-        message = f"{_needs(need, size)} No ready {what} carries {wanted}; a pool that scales from zero may bring one."
+        carries = f"No ready {what} carries {wanted}" if wanted else f"There is no ready, untainted {what}"
+        message = f"{_needs(need, size)} {carries}; a pool that scales from zero may bring one."
         return Fit("Waiting", size.needed_bytes, size.items, (), None, "NoSuchNodeYet", message)
     reason = "NoGPUNodes" if need.gpus_per_replica else "NoNodes"
     message = f"{_needs(need, size)} There is no ready, untainted {what}. Add one, or tolerate its taints."
     return Fit("DoesNotFit", size.needed_bytes, size.items, (), None, reason, message)
 
 
-def _does_not_fit(need: Need, seats: Sequence[Seats], size: SizeSum, chosen: Chosen) -> Fit:
-    nodes = [one.node for one in seats]
-    reason, why = _why_not(need, seats)
-
-    def fits(other: Need) -> bool:
-        return sum(one.empty for one in seats_on(nodes, other, chosen)) >= other.replicas
-
+def _does_not_fit(need: Need, group: Together, known: Known) -> Fit:
+    first = group.largest
+    reason, why = _why_not(need, group)
     if reason in SHORT_OF_MEMORY:
-        why += " " + ways_out(need, fits, most_gpus=max(node.gpu_count for node in nodes))
-    message = f"{_needs(need, size)} {why}"
-    return Fit("DoesNotFit", size.needed_bytes, size.items, (), None, reason, message)
+        usable = [option for option in group.options if option.refusal is None]
+        fits = _would_fit([option.kind for option in usable], known)
+        why += " " + ways_out(need, fits, most_gpus=max(option.most_gpus for option in usable))
+    elif reason == "TooFewGPUs":
+        why += spanning(need, most_gpus=max(option.most_gpus for option in group.options if option.holds))
+    message = f"{_needs(need, first.size)} {why}"
+    return Fit("DoesNotFit", first.needed_bytes, first.size.items, (), None, reason, message, first.kernels)
 
 
-def _why_not(need: Need, seats: Sequence[Seats]) -> tuple[str, str]:
+def _why_not(need: Need, group: Together) -> tuple[str, str]:
     """Return the reason and its sentence, the nearest miss first: too few seats, then too small, then the rest."""
-    largest = max(seats, key=lambda one: one.capacity_bytes)
-    large_enough = [one for one in seats if one.capacity_bytes >= one.needed_bytes]
-    if room := sum(one.empty for one in seats):
-        held = f"Empty nodes would hold {room} of {_counted(need.replicas, 'replica')}."
+    largest, holding = group.largest, [option for option in group.options if option.holds]
+    if group.empty:
+        held = f"Empty nodes would hold {group.empty} of {_counted(need.pods, 'replica')}."
         return "TooFewNodes", f"{held} Add nodes or lower `serving.replicas`."
+    if largest.refusal:
+        return largest.refusal
     if need.gpus_per_replica and not largest.capacity_bytes:
         return "GPUMemoryUnknown", f"Label the GPU nodes with `{MEMORY_LABEL}` (GPU feature discovery does)."
-    if not large_enough:
+    if not holding:
         what = "has the largest GPU" if need.gpus_per_replica else "is the largest node"
+        name = max(largest.kind.nodes, key=lambda node: node.memory_allocatable_bytes).name
+        name = largest.kind.nodes[0].name if need.gpus_per_replica else name
         short = gib(largest.needed_bytes - largest.capacity_bytes)
-        offers = f"{largest.node.name} {what} and offers {gib(largest.capacity_bytes)}: {short} short."
+        offers = f"{name} {what} and offers {gib(largest.capacity_bytes)}: {short} short."
         return SHORT_OF_MEMORY[0 if need.gpus_per_replica else 1], offers
-    if need.gpus_per_replica > max(one.node.gpu_count for one in large_enough):
-        few = f"No node with such GPUs has {need.gpus_per_replica} of them."
+    if need.gpus_per_stage > max(option.most_gpus for option in holding):
+        few = f"No node with such GPUs has {need.gpus_per_stage} of them."
         return "TooFewGPUs", f"{few} Lower `serving.gpusPerReplica`."
     return "InsufficientCPU", f"No node has {need.cpu_millis}m of CPU for it. Lower `serving.cpuMillis`."
 
 
-def _affinity(need: Need, seats: Sequence[Seats]) -> dict[str, Any] | None:
-    """Return the node affinity that keeps pods off GPUs that are too small; host memory is the pod's own request.
+def _would_fit(kinds: Sequence[Kind], known: Known, *, pods: int | None = None) -> Callable[[Need], bool]:
+    """Return the question whether another need would fit on such nodes, were they empty; all its pods when unset."""
 
-    A lower bound lets a node that comes later qualify. Where it would let in a GPU that does not fit (engines spend
-    more on large ones; a shared one offers a part), the labels that do fit are listed instead.
-    """
-    if not need.gpus_per_replica:
-        return None
-    fitting = sorted({one.node.labels[MEMORY_LABEL] for one in seats if one.empty})
-    lowest = label_for(max(one.needed_bytes for one in seats if one.empty))
-    refused = [whole(one.node.labels.get(MEMORY_LABEL)) for one in seats if one.needed_bytes > one.capacity_bytes]
-    if any(label >= lowest for label in refused):
-        expression = {"key": MEMORY_LABEL, "operator": "In", "values": fitting}
-    else:
-        expression = {"key": MEMORY_LABEL, "operator": "Gt", "values": [str(lowest - 1)]}
-    terms = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    def fits(need: Need) -> bool:
+        wanted, found = need.pods if pods is None else pods, 0
+        for option in options_for(need, kinds, known):
+            found += option.empty
+            if found >= wanted:
+                return True
+        return False
+
+    return fits
+
+
+def _by_room(group: Together) -> list[tuple[int, int, str]]:
+    """Return the nodes with room, most free first: the order in which a reader looks for it."""
+    return sorted(_with_room(group))
+
+
+def _with_room(group: Together) -> Iterator[tuple[int, int, str]]:
+    for option in group.options:
+        if not option.holds:
+            continue
+        is_host = option.kind.offer is None
+        for node, seats in zip(option.kind.nodes, option.now, strict=True):
+            if seats:
+                free = node.memory_allocatable_bytes - node.memory_requested_bytes if is_host else option.capacity_bytes
+                yield -seats, -free, node.name
+
+
+def _shown_first(option: Option) -> tuple[int, int, int]:
+    """Rank the option that a reader asks about: the one with room, else the largest."""
+    return max(option.now, default=0), option.empty, option.capacity_bytes
 
 
 def _needs(need: Need, size: SizeSum) -> str:

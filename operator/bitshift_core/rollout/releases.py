@@ -53,11 +53,13 @@ class Resolved:
     extra_args: tuple[str, ...]
     api_key_secret: SecretRef | None
     node_selector: Mapping[str, str]
+    tolerations: tuple[Mapping[str, str], ...] = ()
     options: Options = field(default_factory=dict)
     places: tuple[Place, ...] = ()
     """The model's first, then the draft's and the adapters'."""
     chat_template: str = ""
     batched_tokens: int = 0
+    dtype: str = "auto"
 
     @property
     def image_version(self) -> str:
@@ -118,6 +120,8 @@ def resolve(
         places=places,
         chat_template=beside.chat_template,
         batched_tokens=asked.batched_tokens or 0,
+        dtype=asked.dtype or "auto",
+        tolerations=stable.tolerations if stable else (),
     )
 
 
@@ -164,6 +168,8 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
         cpu_millis=resolved.cpu_millis or 0,
         node_selector=resolved.node_selector,
         batched_tokens=resolved.batched_tokens,
+        dtype=resolved.dtype,
+        tolerations=resolved.tolerations,
     )
 
 

@@ -13,11 +13,12 @@ from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
 from ..api.conditions import epoch
 from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung, Serving
 from ..artifact.facts import ArtifactFacts
-from ..fit.plan import plan_release
+from ..fit.offers import is_gpu
 from . import engine, names
 from . import stable as stables
 from .beside import adapter_in, beside_of, facts_in
 from .errors import SpecRefusedError, UserError
+from .fitting import fit_of
 from .gates import gates_of
 from .jobs import last_words, what_holds, why_failed
 from .moves import see_traffic
@@ -177,7 +178,8 @@ def _stable(
         api_key_secret=stables.api_key_of(container),
         cpu_millis=_millis(requests.get("cpu")),
         node_selector=pod_spec.get("nodeSelector") or {},
-        gpus=int(limits.get("nvidia.com/gpu", 0)),
+        gpus=sum(int(count) for resource, count in limits.items() if is_gpu(resource)),
+        tolerations=tuple(pod_spec.get("tolerations") or ()),
     )
 
 
@@ -310,12 +312,10 @@ def _known_release(
     revision = names.revision_name(
         snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
     )
-    nodes = snapshot.nodes_without_ours.get(revision, snapshot.nodes)
-    fit = plan_release(need, nodes, snapshot.engines)
+    fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, seen.get("parent_facts") or facts))
     if facts.moved:
         fit = replace(fit, message=f"{fit.message} {facts.moved}")
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
-    size = sum(file.size_bytes for file in facts.files)
     return Release(
         rung,
         facts=facts,
@@ -324,7 +324,7 @@ def _known_release(
         revision=revision,
         fit=fit,
         pods=pods_named(snapshot, revision),
-        start_seconds=profile.start_seconds + size / profile.load_bytes_per_second,
+        start_seconds=_reload_seconds(profile, facts),
         gates=gates_of(
             snapshot,
             spec,
@@ -336,6 +336,11 @@ def _known_release(
             baseline_runs=seen["baseline"].serving,
         ),
     )
+
+
+def _reload_seconds(profile: RuntimeProfileSpec, facts: ArtifactFacts) -> float:
+    """Return how long a replica takes to load an artifact, at most."""
+    return profile.start_seconds + sum(file.size_bytes for file in facts.files) / profile.load_bytes_per_second
 
 
 def _check_claim(snapshot: Snapshot, field: str, artifact: str) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ..api.catalogue import EvalSuiteSpec, RuntimeProfileSpec
 from ..evidence.live import RelayReport
 from ..fit.engines import EngineConstants
+from ..fit.fleet import Fleet, fleet_of
+from ..fit.kernels import KernelTable
 from ..fit.placement import Node
 
 Manifest = Mapping[str, Any]
@@ -44,6 +47,7 @@ class Snapshot:
     nodes: Sequence[Node] = ()
     nodes_without_ours: Mapping[str, Sequence[Node]] = field(default_factory=dict)
     """The nodes as they would be without the pods of one revision, by revision."""
+    kernels: KernelTable = KernelTable()
     user_route: Manifest | None = None
     own_route: Manifest | None = None
     other_routes: Sequence[Manifest] = ()
@@ -51,6 +55,11 @@ class Snapshot:
     overlay: Sequence[Manifest] = ()
     relay_reports: tuple[RelayReport, ...] = ()
     relay_pods_asked: int = 0
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The nodes by kind, for every rung that has no pods yet."""
+        return fleet_of(self.nodes)
 
     @property
     def name(self) -> str:

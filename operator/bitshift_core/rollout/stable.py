@@ -40,6 +40,7 @@ class StableFacts:
     memory_bytes: int | None = None
     node_selector: Mapping[str, str] = field(default_factory=dict)
     gpus: int = 0
+    tolerations: tuple[Mapping[str, str], ...] = ()
 
     def inherited(self, source: ArgumentSource) -> str | None:
         """Return what the pods were started with, by what the flag means."""

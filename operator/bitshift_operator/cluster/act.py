@@ -24,12 +24,22 @@ from bitshift_core.rollout.releases import Resolved, resolve, seal
 from bitshift_core.rollout.seeing import reading_of
 from bitshift_core.rollout.snapshot import Snapshot
 
-from ..resources import ArtifactAccess, Owner, access, config_map, deployment, job, model_revision, service
+from ..resources import (
+    ArtifactAccess,
+    Owner,
+    access,
+    config_map,
+    deployment,
+    job,
+    model_revision,
+    resource_claim_template,
+    service,
+)
 from ..settings import Settings
 from .answers import ask
 from .client import Kube, Manifest
 from .errors import AlreadyExists
-from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, SECRET, SERVICE
+from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, RESOURCE_CLAIM_TEMPLATE, SECRET, SERVICE
 from .routing import Router
 
 MOST_VERDICTS = 128
@@ -142,6 +152,9 @@ class Turn:
         await self._keep_chat_template(release.resolved)
         await self.create_once(model_revision.model_revision(self.owner, release.revision, release.sealed))
         await self.kube.apply(service.release(self.owner, release.revision, release.resolved.port))
+        if release.fit.claim:
+            template = resource_claim_template.gpus(self.owner, release.revision, release.fit.claim)
+            await self.create_once(template)
         await self.kube.apply(
             deployment.release(
                 self.owner,
@@ -150,6 +163,9 @@ class Turn:
                 release.resolved,
                 self.snapshot.profiles[release.resolved.runtime],
                 affinity=release.fit.affinity,
+                tolerations=release.fit.tolerations,
+                gpu_resource=release.fit.resource,
+                claims_devices=release.fit.claim is not None,
                 runtime_image=self.settings.runtime_image,
                 pull_policy=self.settings.image_pull_policy,
                 start_seconds=release.start_seconds,
@@ -192,6 +208,7 @@ class Turn:
             resolved,
             profile,
             affinity=None,
+            tolerations=resolved.tolerations,
             runtime_image=self.settings.runtime_image,
             pull_policy=self.settings.image_pull_policy,
             start_seconds=profile.start_seconds,
@@ -344,7 +361,13 @@ class Turn:
         if live:
             log.warning("a route still leads to the release", extra={"revision": revision})
             return
+        if self._claims_devices(revision):
+            await self.kube.delete(RESOURCE_CLAIM_TEMPLATE, self.seen.namespace, revision)
         await self.remove(revision)
+
+    def _claims_devices(self, revision: str) -> bool:
+        template = self.snapshot.deployments.get(revision, {}).get("spec", {}).get("template", {})
+        return bool(template.get("spec", {}).get("resourceClaims"))
 
     def _relays_to(self, revision: str) -> bool:
         return bool(self.seen.overlay and self.seen.overlay.reading.revision == revision)

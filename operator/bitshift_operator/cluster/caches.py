@@ -14,7 +14,18 @@ from typing import Any
 from bitshift_core.rollout import names
 
 from .client import Kube, Manifest
-from .kinds import DEPLOYMENT, HTTP_ROUTE, JOB, MODEL_REVISION, NODE, POD, SERVICE, Kind
+from .kinds import (
+    DEPLOYMENT,
+    HTTP_ROUTE,
+    JOB,
+    MODEL_REVISION,
+    NODE,
+    POD,
+    RESOURCE_CLAIM,
+    RESOURCE_SLICE,
+    SERVICE,
+    Kind,
+)
 from .watch import Cache, Change, Reflector, slim
 
 OURS = f"{names.MANAGED_BY}={names.MANAGER}"
@@ -34,6 +45,8 @@ class Caches:
         self.services = self._cache(SERVICE, without_last_applied, on_change)
         self.routes = self._cache(HTTP_ROUTE, without_last_applied, on_change)
         self.nodes = self._cache(NODE, node, on_change)
+        self.resource_slices = self._cache(RESOURCE_SLICE, slim, on_change)
+        self.resource_claims = self._cache(RESOURCE_CLAIM, resource_claim, on_change)
 
     @staticmethod
     def _cache(kind: Kind, project: Callable[[Manifest], Manifest | None], on_change: NEWS | None) -> Cache[Manifest]:
@@ -43,6 +56,8 @@ class Caches:
         """Yield what feeds the caches. Nodes and pods are always those of the whole cluster: room is shared by all."""
         yield Reflector(kube, NODE, self.nodes)
         yield Reflector(kube, POD, self.pods)
+        yield Reflector(kube, RESOURCE_SLICE, self.resource_slices, optional=True)
+        yield Reflector(kube, RESOURCE_CLAIM, self.resource_claims, optional=True)
         for namespace in namespaces or ("",):
             yield Reflector(kube, MODEL_REVISION, self.revisions, namespace=namespace)
             yield Reflector(kube, DEPLOYMENT, self.deployments, namespace=namespace)
@@ -83,8 +98,9 @@ def pod(manifest: Manifest) -> Manifest | None:
     if status.get("phase") in ("Succeeded", "Failed"):
         return None
     conditions = [_of(condition, "type", "status") for condition in status.get("conditions") or ()]
+    where = () if spec.get("nodeName") else ("nodeSelector", "affinity", "tolerations", "schedulingGates")
     return _some(manifest) | {
-        "spec": _of(spec, "nodeName", "overhead", "resources", "resourceClaims", "priority")
+        "spec": _of(spec, "nodeName", "overhead", "resources", "resourceClaims", "priority", *where)
         | {
             "containers": [_of(each, "name", "resources", "ports") for each in spec.get("containers") or ()],
             "initContainers": [
@@ -103,6 +119,11 @@ def node(manifest: Manifest) -> Manifest:
         "spec": _of(manifest.get("spec"), "taints", "unschedulable"),
         "status": _of(status, "allocatable", "capacity", "addresses") | {"conditions": conditions},
     }
+
+
+def resource_claim(manifest: Manifest) -> Manifest:
+    """Return which devices a claim holds; what it asked for is its own business."""
+    return _some(manifest) | {"status": _of(manifest.get("status"), "allocation")}
 
 
 def _some(manifest: Manifest) -> Manifest:

@@ -17,7 +17,6 @@ from bitshift_core.api.catalogue import EvalSuiteSpec, RuntimeProfileSpec
 from bitshift_core.api.v1alpha1 import QuantizedModelSpec
 from bitshift_core.evidence.live import RelayReport
 from bitshift_core.fit.engines import EngineConstants
-from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.rollout import names
 from bitshift_core.rollout.beside import config_maps_beside
 from bitshift_core.rollout.pods import is_ready
@@ -45,6 +44,7 @@ from .kinds import (
     Key,
     Kind,
 )
+from .room import room
 
 POLICY_LABEL = "gateway.networking.k8s.io/policy"
 BUILT_IN = f"{GROUP}/built-in=true"
@@ -83,7 +83,7 @@ class Reader:
         for part in parts:
             read = replace(read, **part)
         read = replace(read, **await self._kept(key, spec, read))  # whose facts: catalogue and home tell
-        return replace(read, **self._nodes(read))
+        return replace(read, **room(self.caches, read))
 
     def _cached(self, key: Key, spec: QuantizedModelSpec) -> dict[str, Any]:
         wanted = {names.release_service(key.name)} | ({spec.stable.service} if spec.stable else set())
@@ -216,28 +216,8 @@ class Reader:
             log.info("the relay pod %s could not be asked: %r", name, error)
             return None
 
-    def _nodes(self, read: Snapshot) -> dict[str, Any]:
-        nodes, pods = self.caches.nodes.list(), self.caches.pods.list()
-        plain = _nodes_from(nodes, pods)
-        own = {
-            name: _nodes_from(nodes, [pod for pod in pods if not _of_revision(pod, name)]) for name in read.deployments
-        }
-        return {"nodes": plain, "nodes_without_ours": own}
-
-
 async def _none() -> list[Manifest]:
     return []
-
-
-def _nodes_from(nodes: Sequence[Manifest], pods: Sequence[Manifest]) -> list[Node]:
-    by_node: dict[str, list[Manifest]] = {}
-    for pod in pods:
-        by_node.setdefault(pod.get("spec", {}).get("nodeName") or "", []).append(pod)
-    return [node_from_manifests(node, by_node.get(node["metadata"]["name"], [])) for node in nodes]
-
-
-def _of_revision(pod: Manifest, revision: str) -> bool:
-    return (pod["metadata"].get("labels") or {}).get(names.REVISION) == revision
 
 
 def _selected(pod: Manifest, selector: Mapping[str, str]) -> bool:

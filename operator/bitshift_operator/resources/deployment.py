@@ -1,7 +1,7 @@
 """Deployments: a release's pods, the idle baseline, the relay."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitshift_core.api.catalogue import RuntimeProfileSpec
@@ -16,6 +16,7 @@ from . import OPEN_ACCESS, RESTRICTED_CONTAINER, RESTRICTED_POD, ArtifactAccess,
 
 STABLE_PORT, CANDIDATE_PORT, ADMIN_PORT = 8081, 8082, 8083
 RELAY_REPLICAS = 2
+GPU_CLAIM = "gpus"
 PER_POD = ("nodeName", "hostname", "subdomain", "hostNetwork", "ephemeralContainers", "priority", "affinity")
 """What a copy of a user's pod must not repeat: it shall stand beside the original."""
 
@@ -28,6 +29,9 @@ def release(
     profile: RuntimeProfileSpec,
     *,
     affinity: Manifest | None,
+    tolerations: Sequence[Mapping[str, str]] = (),
+    gpu_resource: str = "nvidia.com/gpu",
+    claims_devices: bool = False,
     runtime_image: str,
     pull_policy: str,
     start_seconds: float,
@@ -35,7 +39,10 @@ def release(
     sources: ArtifactAccess = OPEN_ACCESS,
     role: str = "release",
 ) -> Manifest:
-    """Return the Deployment of a release: the engine's own image and entrypoint, our arguments."""
+    """Return the Deployment of a release: the engine's own image and entrypoint, our arguments.
+
+    GPUs are asked for by the name that the plan says, or claimed by the template that is called like the release.
+    """
     volumes, mounts = scratch(profile.writable_directories)
     mounts += [{"name": each.volume, "mountPath": each.mount, "readOnly": True} for each in resolved.places]
     if resolved.chat_template:
@@ -49,13 +56,19 @@ def release(
         # As process 1 an engine that still loads ignores SIGTERM and holds its GPU until the grace period is over.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": profile.pre_stop_seconds + drain_seconds + 5,
-        "containers": [_engine(sealed, resolved, profile, mounts, start_seconds)],
+        "containers": [
+            _engine(sealed, resolved, profile, mounts, start_seconds, "" if claims_devices else gpu_resource)
+        ],
         "volumes": [*volumes, *map(_volume, resolved.places)],
     }
     if fetched := [each for each in resolved.places if each.fetch_to and not each.image]:
         pod["initContainers"] = [_fetch(each, sources, runtime_image, pull_policy) for each in fetched]
     if affinity:
         pod["affinity"] = affinity
+    if tolerations:
+        pod["tolerations"] = [dict(each) for each in tolerations]
+    if claims_devices:
+        pod["resourceClaims"] = [{"name": GPU_CLAIM, "resourceClaimTemplateName": revision}]
     if resolved.node_selector:
         pod["nodeSelector"] = dict(resolved.node_selector)
     return _deployment(owner, revision, resolved.replicas, pod, revision=revision, role=role)
@@ -146,6 +159,7 @@ def _engine(
     profile: RuntimeProfileSpec,
     mounts: list[Manifest],
     start_seconds: float,
+    gpu_resource: str,
 ) -> Manifest:
     health = {"httpGet": {"path": profile.health_path, "port": "http"}}
     environment: list[Manifest] = [{"name": each.name, "value": each.value} for each in profile.env]
@@ -162,7 +176,7 @@ def _engine(
         "readinessProbe": health | {"periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3},
         "livenessProbe": health | {"periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 12},
         "lifecycle": {"preStop": {"sleep": {"seconds": profile.pre_stop_seconds}}},
-        "resources": _resources(sealed, resolved),
+        "resources": _resources(sealed, resolved, gpu_resource),
         "securityContext": dict(RESTRICTED_CONTAINER),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
@@ -174,10 +188,12 @@ def _engine(
     return container
 
 
-def _resources(sealed: ModelRevisionSpec, resolved: Resolved) -> Manifest:
+def _resources(sealed: ModelRevisionSpec, resolved: Resolved, gpu_resource: str) -> Manifest:
     requests: Manifest = {"cpu": f"{resolved.cpu_millis}m"} if resolved.cpu_millis else {}
+    if sealed.gpus_per_replica and not gpu_resource:
+        return {"requests": requests, "claims": [{"name": GPU_CLAIM}]}
     if sealed.gpus_per_replica:
-        return {"requests": requests, "limits": {"nvidia.com/gpu": str(sealed.gpus_per_replica)}}
+        return {"requests": requests, "limits": {gpu_resource: str(sealed.gpus_per_replica)}}
     return {"requests": requests | {"memory": str(sealed.needed_bytes)}}
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from bitshift_core.artifact.facts import ArtifactFacts, FileFact, LayerGroup, TensorGroup
 from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
 from bitshift_core.fit.pages import Shape
 from bitshift_core.fit.placement import Node
@@ -22,6 +23,12 @@ T4 = {"nvidia.com/gpu.memory": "15360", "nvidia.com/gpu.product": "Tesla-T4"}
 def constants() -> EngineConstants:
     text = resources.files("bitshift_core.fit").joinpath("engines.yaml").read_text(encoding="utf-8")
     return EngineConstants.from_mapping(yaml.safe_load(text))
+
+
+@cache
+def kernels() -> KernelTable:
+    text = resources.files("bitshift_core.fit").joinpath("kernels.yaml").read_text(encoding="utf-8")
+    return KernelTable.from_mapping(yaml.safe_load(text))
 
 
 def some_facts(**change: Any) -> ArtifactFacts:

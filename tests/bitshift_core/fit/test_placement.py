@@ -67,13 +67,6 @@ def test_a_pod_is_counted_as_the_scheduler_counts_it(spec, gibibytes):
     assert node.memory_requested_bytes == gibibytes * GIB
 
 
-def test_a_gpu_that_is_shared_in_time_offers_each_pod_a_part():
-    manifest = a_node_manifest()
-    manifest["metadata"]["labels"]["nvidia.com/gpu.replicas"] = "4"
-
-    assert node_from_manifests(manifest, []).gpu_memory_bytes == 81_559 * MIB // 4
-
-
 def test_a_bare_node_manifest_is_not_ready_and_offers_nothing():
     node = node_from_manifests({"metadata": {"name": "new"}}, [])
 

@@ -17,12 +17,13 @@ from tests.bitshift_core.fit.builders import (
     a_gpu_node,
     a_need,
     constants,
+    kernels,
     smollm,
 )
 
 
 def plan(need, *nodes):
-    return plan_release(need, nodes, constants())
+    return plan_release(need, nodes, constants(), kernels=kernels())
 
 
 def terms(fit):

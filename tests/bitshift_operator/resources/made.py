@@ -13,13 +13,18 @@ IMAGE = {"image": "bitshift-runtime:1", "pull_policy": "IfNotPresent"}
 REVISION = "chat-q4-0a1b2c3d"
 
 
+PLANNED = ("tolerations", "gpu_resource", "claims_devices")
+
+
 def a_release(artifact: str = "pvc://models/q4.gguf", *, affinity: Any = None, profile=PROFILE, **serving: Any):
+    planned = {name: serving.pop(name) for name in PLANNED if name in serving}
     ladder = [{"name": "q4", "artifact": artifact, "serving": serving, "digest": "sha256:" + 64 * "a"}]
     spec, facts = a_spec(ladder=ladder), some_facts()
     found = resolve(spec, spec.ladder[0], runtime="llamacpp", profile=profile, stable=None, facts=facts)
     return deployment.release(
         OWNER, REVISION, seal("chat", spec.ladder[0], found, profile, facts, 10**9), found, profile,
         affinity=affinity, runtime_image=IMAGE["image"], pull_policy="IfNotPresent", start_seconds=90, drain_seconds=20,
+        **planned,
     )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 import copy
 
 from bitshift_core.rollout import names
-from bitshift_operator.resources import deployment
+from bitshift_operator.resources import deployment, resource_claim_template
 from tests import scenery
 from tests.bitshift_core.rollout.snapshots import PROFILE
-from tests.bitshift_operator.resources.made import OWNER, a_relay, a_release, container_of, pod_of
+from tests.bitshift_operator.resources.made import OWNER, REVISION, a_relay, a_release, container_of, pod_of
 
 USERS_POD = scenery.stable_deployment()["spec"]["template"]["spec"]
 
@@ -98,3 +98,33 @@ def test_the_relay_is_never_without_a_pod_while_it_changes():
 
 def test_the_relay_says_which_candidate_it_leads_to():
     assert a_relay()["metadata"]["annotations"][names.REVISION] == "chat-q4-0a1b2c3d"
+
+
+def test_gpus_are_asked_for_by_the_name_that_the_plan_says():
+    sliced = a_release(gpusPerReplica=1, gpu_resource="nvidia.com/mig-3g.40gb")
+
+    assert container_of(sliced)["resources"]["limits"] == {"nvidia.com/mig-3g.40gb": "1"}
+
+
+def test_devices_are_claimed_by_the_template_that_is_called_like_the_release():
+    manifest = a_release(gpusPerReplica=2, claims_devices=True)
+
+    assert pod_of(manifest)["resourceClaims"] == [{"name": "gpus", "resourceClaimTemplateName": REVISION}]
+    assert container_of(manifest)["resources"]["claims"] == [{"name": "gpus"}]
+    assert "limits" not in container_of(manifest)["resources"]
+
+
+def test_a_template_of_claims_belongs_to_the_model_and_says_what_the_plan_does():
+    claim = {"devices": {"requests": [{"name": "gpus"}]}}
+    manifest = resource_claim_template.gpus(OWNER, REVISION, claim)
+
+    assert (manifest["kind"], manifest["metadata"]["name"]) == ("ResourceClaimTemplate", REVISION)
+    assert manifest["spec"] == {"spec": claim}
+    assert manifest["metadata"]["ownerReferences"][0]["name"] == "chat"
+
+
+def test_pods_carry_the_tolerations_that_the_plan_counted_on():
+    tolerations = ({"key": "nvidia.com/gpu", "operator": "Exists"},)
+
+    assert pod_of(a_release(tolerations=tolerations))["tolerations"] == [dict(tolerations[0])]
+    assert "tolerations" not in pod_of(a_release())

@@ -1,0 +1,147 @@
+"""One release on each kind of node: how much it needs there, whether it has kernels, how many pods find a seat.
+
+Here: `Kind` → `Option`, and the options that one pod template can use together. Not here: kinds (`fleet`), the verdict
+(`plan`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .engines import Chosen
+from .fleet import Kind
+from .kernels import NO_KERNEL, Kernel, KernelTable, sentences, worst
+from .need import Need
+from .sums import Gpu, SizeSum, size_of
+
+SHARED_GPUS = "SharedGPUs"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What plans rest on besides nodes: constants of the engine, kernels, and what CUDA offers of each product."""
+
+    chosen: Chosen
+    kernels: KernelTable = field(default_factory=KernelTable)
+    cuda_totals: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by product label, where the real total was seen; it replaces what is worked out from the label."""
+    supports: dict[tuple[str, int], tuple[Kernel, ...]] = field(default_factory=dict)
+    """What was found out in this plan, by KV cache and kind: asked for again with every context that is tried."""
+
+    def support(self, need: Need, kind: Kind) -> tuple[Kernel, ...]:
+        """Return what runs the release there; of all that may be tried, the KV cache alone has other kernels."""
+        key = (need.kv_cache_dtype, id(kind))
+        if key not in self.supports:
+            accelerator = kind.accelerator(self.kernels.products)
+            self.supports[key] = self.kernels.support(need, accelerator)
+        return self.supports[key]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A release on one kind of node."""
+
+    need: Need
+    kind: Kind
+    size: SizeSum
+    capacity_bytes: int
+    """What each GPU offers, or the largest host."""
+    kernels: tuple[Kernel, ...] = ()
+    refusal: tuple[str, str] | None = None
+    """Why it is not for this release at all, however much memory it has."""
+
+    @property
+    def needed_bytes(self) -> int:
+        """Return what each GPU, or the host, must have."""
+        return self.size.needed_bytes
+
+    @property
+    def holds(self) -> bool:
+        """Return whether one GPU, or the largest host, is large enough."""
+        return self.refusal is None and 0 < self.needed_bytes <= self.capacity_bytes
+
+    @cached_property
+    def now(self) -> Sequence[int]:
+        """Return how many pods each node takes beside what runs there."""
+        return self.kind.seats_now(self.need, self.needed_bytes) if self.holds else (0,) * len(self.kind.nodes)
+
+    @cached_property
+    def empty(self) -> int:
+        """Return how many pods all nodes would take if nothing else ran there."""
+        return self.kind.seats_empty(self.need, self.needed_bytes) if self.holds else 0
+
+    @cached_property
+    def most_gpus(self) -> int:
+        """Return the GPUs of the node that has most."""
+        return max(self.kind.counts, default=0)
+
+
+@dataclass(frozen=True)
+class Together:
+    """The options that one pod template can use: GPUs under one name, or the hosts."""
+
+    resource: str
+    options: tuple[Option, ...]
+
+    @cached_property
+    def now(self) -> int:
+        """Return how many pods find a seat now."""
+        return sum(sum(option.now) for option in self.options)
+
+    @cached_property
+    def empty(self) -> int:
+        """Return how many pods would find a seat if nothing else ran."""
+        return sum(option.empty for option in self.options)
+
+    @property
+    def largest(self) -> Option:
+        """Return the option with the most memory among those that may be used at all."""
+        return max(self.options, key=lambda option: (option.refusal is None, option.capacity_bytes))
+
+    def is_enough(self) -> bool:
+        """Return whether all pods would find a seat if nothing else ran."""
+        return self.empty >= self.options[0].need.pods
+
+
+def options_for(need: Need, kinds: Sequence[Kind], known: Known) -> Iterator[Option]:
+    """Yield the release on every kind of node that the scheduler would consider."""
+    sizes: dict[Gpu | None, SizeSum] = {}
+    for kind in kinds:
+        gpu = Gpu(kind.offer.memory_bytes, kind.offer.product) if kind.offer else None
+        if gpu not in sizes:
+            sizes[gpu] = size_of(need, known.chosen, gpu)
+        kernels = known.support(need, kind)
+        yield Option(need, kind, sizes[gpu], _capacity(kind, gpu, known), kernels, _refusal(need, kind, kernels))
+
+
+def together(options: Sequence[Option]) -> list[Together]:
+    """Return the options by the name that pods ask for; the most promising first, then the smallest GPU that holds."""
+    by_name: dict[str, list[Option]] = {}
+    for option in options:
+        by_name.setdefault(option.kind.offer.resource if option.kind.offer else "", []).append(option)
+    found = [Together(name, tuple(members)) for name, members in by_name.items()]
+    return sorted(found, key=_promise)
+
+
+def _promise(group: Together) -> tuple[bool, bool, bool, int]:
+    pods = group.options[0].need.pods
+    holding = [option.capacity_bytes for option in group.options if option.holds]
+    smallest = min(holding) if holding else -group.largest.capacity_bytes
+    return group.now < pods, group.empty < pods, not holding, smallest
+
+
+def _capacity(kind: Kind, gpu: Gpu | None, known: Known) -> int:
+    if gpu is None:
+        return max(node.memory_allocatable_bytes for node in kind.nodes)
+    seen = known.cuda_totals.get(gpu.product, 0)
+    whole_card = kind.offer is not None and not kind.offer.is_slice and not kind.offer.sharing
+    return seen if seen and whole_card else gpu.usable_bytes
+
+
+def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel]) -> tuple[str, str] | None:
+    offer = kind.offer
+    if offer and (shared := offer.refusal(need.gpus_per_stage)):
+        return SHARED_GPUS, f"{kind.nodes[0].name} {shared}."
+    if worst(kernels) == "none":
+        return NO_KERNEL, " ".join(sentences(kernels))
+    return None
