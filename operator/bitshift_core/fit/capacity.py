@@ -88,7 +88,7 @@ def _undivided(need: Need) -> str:
 
     Sources: vLLM, `config/parallel.py` (heads), `layers/quantization/fp8.py` (blocks of an expert's width).
     """
-    facts, gpus = need.facts, max(need.gpus_per_replica, 1)
+    facts, gpus = need.facts, max(need.gpus_per_stage, 1)
     if facts.attention_heads % gpus:
         return f"{facts.attention_heads} attention heads cannot be split over {gpus} GPUs."
     width = facts.expert_intermediate_size

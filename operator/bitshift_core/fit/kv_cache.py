@@ -52,7 +52,7 @@ def shape_of(need: Need, band: VllmBand) -> Shape:
     """Return what cuts the pages of a replica under that engine."""
     named = _kv_dtype(need)
     return Shape(
-        gpus=max(need.gpus_per_replica, 1),
+        gpus=max(need.gpus_per_stage, 1),
         half_bits=half_bits_of(named, ""),
         scale_bytes=SCALE_BYTES if named.endswith("per_token_head") else 0,
         block_tokens=need.block_tokens or band.block_tokens,

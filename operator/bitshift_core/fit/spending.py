@@ -62,7 +62,7 @@ def peak_while_loading(need: Need, band: VllmBand) -> int:
 
 
 def _stage_spending(need: Need, band: VllmBand, stage: Stage, batch: Batch, gpu: Gpu | None) -> Spending:
-    facts, gpus, stages = need.facts, max(need.gpus_per_replica, 1), max(need.pipeline_stages, 1)
+    facts, gpus, stages = need.facts, max(need.gpus_per_stage, 1), max(need.pipeline_stages, 1)
     weights = vllm_weight_bytes(need, band, stage)
     activations = overhead.vllm_activation_bytes(
         facts,

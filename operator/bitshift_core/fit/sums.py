@@ -84,7 +84,7 @@ def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> Siz
     spending, cache = max(zip(spendings, caches, strict=True), key=lambda pair: pair[0].inside_budget + pair[1])
     items = _vllm_items(need, band, spending, cache, gpu)
     margin = band.margin_bytes(_total(items), is_known=is_known)
-    host = band.host_process_mib * MIB * max(need.gpus_per_replica, 1) + _largest_file_bytes(need)
+    host = band.host_process_mib * MIB * max(need.gpus_per_stage, 1) + _largest_file_bytes(need)
     if gpu is None:
         detail = "spread of what was measured"
         return _sum(need, items, band, margin, detail, is_known=is_known, host_bytes=0)
@@ -101,7 +101,7 @@ def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | N
 
 
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
-    gpus = max(need.gpus_per_replica, 1) * max(need.pipeline_stages, 1)
+    gpus = max(need.gpus_per_replica, 1)
     spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
     other = "CUDA graphs and libraries" if spending.graphs else "libraries"
     batched = batch_of(need, band, gpu).profiled_tokens

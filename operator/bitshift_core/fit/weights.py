@@ -31,7 +31,7 @@ def vllm_weight_bytes(need: Need, band: VllmBand, stage: Stage | None = None) ->
     embedding that is also the output is held by the first stage and by the last. Llama-4-Scout over four GPUs: 50.6 GiB
     of tensors + 2.5 GiB of tables for its ten million positions = 53.1 (53.12 printed).
     """
-    facts, gpus = need.facts, max(need.gpus_per_replica, 1)
+    facts, gpus = need.facts, max(need.gpus_per_stage, 1)
     stage = stage or stages_of(facts.layers, 1)[0]
     total = sum(_stage_bytes(group, need, stage, gpus) for group in facts.tensors if not _is_dropped(group, need, band))
     tables = _rotary_table_bytes(need) + ceil_div(stage.part(_absorbed_bytes(facts)), gpus)
@@ -51,7 +51,7 @@ def load_peak_bytes(need: Need, band: VllmBand) -> int:
 
     Qwen2.5-72B quantized on loading fits 141 GB in vLLM 0.12 and no longer in 0.13 (vllm-project/vllm issue 31273).
     """
-    facts, gpus = need.facts, max(need.gpus_per_replica, 1)
+    facts, gpus = need.facts, max(need.gpus_per_stage, 1)
     held = vllm_weight_bytes(need, band)
     if need.quantization:
         return max(held, ceil_div(facts.weight_bytes, gpus * max(need.pipeline_stages, 1)))
@@ -88,7 +88,7 @@ def llamacpp_host_bytes(facts: ArtifactFacts, *, gpu_layers: int = -1) -> int:
 def draft_need(need: Need) -> Need:
     """Return the draft model as a need of its own."""
     assert need.draft is not None
-    return Need(need.draft, need.runtime, need.engine_version, need.context_tokens, 1, need.gpus_per_replica)
+    return Need(need.draft, need.runtime, need.engine_version, need.context_tokens, 1, need.gpus_per_stage)
 
 
 def _llamacpp_parts(facts: ArtifactFacts) -> tuple[int, int]:
@@ -179,7 +179,7 @@ def _lost_bytes(need: Need, stage: Stage, gpus: int) -> int:
     Qwen2.5-7B: 259 + 129.5 + 31.5 MiB in each of 28 layers lose 2 MiB, 14.19 GiB become 14.25, as vLLM prints; phi-4:
     27.31 become 27.39. Source: PyTorch, `c10/cuda/CUDACachingAllocator.cpp` (get_allocation_size, should_split).
     """
-    if need.quantization or need.dtype != "auto":
+    if need.quantization or need.dtype not in ("", "auto"):
         return 0
     lost = {"layer": 0, "ends": 0}
     for piece in need.facts.pieces:
