@@ -52,7 +52,7 @@ def load_peak_bytes(need: Need, band: VllmBand) -> int:
     Qwen2.5-72B quantized on loading fits 141 GB in vLLM 0.12 and no longer in 0.13 (vllm-project/vllm issue 31273).
     """
     facts, gpus = need.facts, max(need.gpus_per_stage, 1)
-    held = vllm_weight_bytes(need, band)
+    held = max(vllm_weight_bytes(need, band, stage) for stage in stages_of(facts.layers, need.pipeline_stages))
     if need.quantization:
         return max(held, ceil_div(facts.weight_bytes, gpus * max(need.pipeline_stages, 1)))
     layer = sum(group.bytes for group in facts.tensors if group.role == ("expert" if facts.experts else "block"))
