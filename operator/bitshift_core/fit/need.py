@@ -50,3 +50,8 @@ class Need:
     def gpus_per_stage(self) -> int:
         """Return the GPUs that one node must have: tensors are split within a node."""
         return self.gpus_per_replica // max(self.pipeline_stages, 1)
+
+    @property
+    def pods(self) -> int:
+        """Return how many pods the replicas are: one for each part that may lie on another node."""
+        return self.replicas * max(self.pipeline_stages, 1)
