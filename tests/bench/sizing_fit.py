@@ -64,10 +64,8 @@ def fitted(pairs: Sequence[Pair]) -> VllmBand:
 
     found = least_squares(misses, START, bounds=(LOWEST, HIGHEST), loss="soft_l1", f_scale=SCALE_GIB, diff_step=0.01)
     band = with_constants(known, found.x)
-    alone = [
-        seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_replica * case.need.pipeline_stages == 1
-    ]
-    together = [seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_replica > 1]
+    alone = [seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_replica == 1]
+    together = [seen["non_torch_gib"] for case, seen in pairs if case.need.gpus_per_stage > 1]
     return band.model_copy(
         update={
             "non_torch_mib": round(1024 * median(alone)) if alone else known.non_torch_mib,

@@ -26,12 +26,12 @@ class Need:
     """vLLM's `--gpu-memory-utilization` where it is set; 0 takes the engine's default."""
     batched_tokens: int = 0
     """vLLM's `--max-num-batched-tokens` where it is set; 0 takes the engine's default for the GPU."""
+    dtype: str = ""
+    """vLLM's `--dtype` where it is set; the checkpoint's own otherwise."""
     pipeline_stages: int = 1
     """Parts of a replica that may lie on different nodes; the GPUs of one part are always on one node."""
     expert_parallel: bool = False
     """Whether whole experts are dealt out to GPUs instead of each being split."""
-    dtype: str = "auto"
-    """vLLM's `--dtype`; `auto` is the checkpoint's own, halved where that is 32 bits."""
     quantization: str = ""
     """vLLM's `--quantization` of a checkpoint in 16 bits: `fp8` or `bitsandbytes`, done while loading."""
     block_tokens: int = 0

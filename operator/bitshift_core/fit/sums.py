@@ -101,7 +101,7 @@ def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | N
 
 
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
-    gpus = max(need.gpus_per_stage, 1) * max(need.pipeline_stages, 1)
+    gpus = max(need.gpus_per_replica, 1)
     spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
     other = "CUDA graphs and libraries" if spending.graphs else "libraries"
     batched = batch_of(need, band, gpu).profiled_tokens

@@ -52,7 +52,7 @@ def load_peak_bytes(need: Need, band: VllmBand) -> int:
     Qwen2.5-72B quantized on loading fits 141 GB in vLLM 0.12 and no longer in 0.13 (vllm-project/vllm issue 31273).
     """
     facts, gpus = need.facts, max(need.gpus_per_stage, 1)
-    held = vllm_weight_bytes(need, band)
+    held = max(vllm_weight_bytes(need, band, stage) for stage in stages_of(facts.layers, need.pipeline_stages))
     if need.quantization:
         return max(held, ceil_div(facts.weight_bytes, gpus * max(need.pipeline_stages, 1)))
     layer = sum(group.bytes for group in facts.tensors if group.role == ("expert" if facts.experts else "block"))
@@ -179,7 +179,7 @@ def _lost_bytes(need: Need, stage: Stage, gpus: int) -> int:
     Qwen2.5-7B: 259 + 129.5 + 31.5 MiB in each of 28 layers lose 2 MiB, 14.19 GiB become 14.25, as vLLM prints; phi-4:
     27.31 become 27.39. Source: PyTorch, `c10/cuda/CUDACachingAllocator.cpp` (get_allocation_size, should_split).
     """
-    if need.quantization or need.dtype != "auto":
+    if need.quantization or need.dtype not in ("", "auto"):
         return 0
     lost = {"layer": 0, "ends": 0}
     for piece in need.facts.pieces:

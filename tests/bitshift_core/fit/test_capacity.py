@@ -46,7 +46,7 @@ def test_an_fp8_cache_holds_twice_the_tokens_in_the_same_pool():
 
 def test_a_pipeline_holds_what_its_smallest_stage_holds():
     """Four stages: the first prints 69.80 GiB and 2,257,264 tokens, which are 68.89 GiB: the last also samples."""
-    found = capacity(pipeline_stages=4)
+    found = capacity(pipeline_stages=4, gpus_per_replica=4)
 
     assert found.pool.likely / GIB == pytest.approx(69.80, abs=0.1)
     assert found.tokens.likely == pytest.approx(2_257_264, rel=0.005)

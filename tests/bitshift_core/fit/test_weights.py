@@ -151,6 +151,8 @@ def test_loading_peaks_above_what_stays():
     assert load_peak_bytes(a_need(), band) == vllm_weight_bytes(a_need(), band)
     assert load_peak_bytes(awq, band) == 64_000 + 2_000
     assert load_peak_bytes(a_need(quantization="fp8"), band) == some_facts().weight_bytes
+    staged = a_need(pipeline_stages=4, gpus_per_replica=4)
+    assert load_peak_bytes(staged, band) == weights(stage=stages_of(32, 4)[0])
 
 
 def test_llamacpp_maps_every_tensor_on_cpu_and_leaves_the_embedding_there_on_gpus():
