@@ -22,7 +22,7 @@ from .gates import gates_of
 from .jobs import last_words, why_failed
 from .moves import see_traffic
 from .observation import Observation, Problem, Release
-from .places import check_source, claim_of
+from .places import check_source, claim_of, mounted
 from .pods import is_ready, pods_named
 from .releases import artifacts_beside, identity, merged, need_of, resolve, seal
 from .snapshot import Manifest, Snapshot
@@ -285,6 +285,8 @@ def _known_release(
     if facts.moved:
         fit = replace(fit, message=f"{fit.message} {facts.moved}")
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
+    places = (mounted(resolved.places[0], facts, snapshot.node_infos), *resolved.places[1:])
+    resolved = replace(resolved, places=places)
     size = sum(file.size_bytes for file in facts.files)
     return Release(
         rung,

@@ -212,7 +212,8 @@ class Reader:
         own = {
             name: _nodes_from(nodes, [pod for pod in pods if not _of_revision(pod, name)]) for name in read.deployments
         }
-        return {"nodes": plain, "nodes_without_ours": own}
+        infos = [(each.get("status") or {}).get("nodeInfo") or {} for each in nodes]
+        return {"nodes": plain, "nodes_without_ours": own, "node_infos": infos}
 
 
 def _nodes_from(nodes: Sequence[Manifest], pods: Sequence[Manifest]) -> list[Node]:

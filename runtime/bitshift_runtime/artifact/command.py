@@ -20,7 +20,7 @@ from bitshift_runtime.cluster import patch_config_map, read_config_map, write_te
 from .adapter import inspect_adapter, is_adapter
 from .credentials import Credentials
 from .fetch import fetch as fetch_url
-from .fetch_tree import fetch_tree
+from .fetch_tree import LOCK, fetch_tree, locked
 from .inspect import inspect
 from .location import TREES, source_of, tree_of
 from .oci import OciSource
@@ -64,7 +64,9 @@ def fetch(uri: str, target: Path, digest: str) -> None:
             if uri.partition("://")[0] in TREES:
                 fetch_tree(tree_of(uri, client, credentials), target, digest, Printed())
             else:
-                fetch_url(uri, target, digest, client, Printed(), credentials.http_token)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with locked(target.parent / LOCK):
+                    fetch_url(uri, target, digest, client, Printed(), credentials.http_token)
     except ArtifactError as error:
         write_termination(_refusal(error))
         sys.exit(1)

@@ -27,7 +27,7 @@ MARK, LOCK = ".bitshift-complete.json", ".bitshift-lock"
 def fetch_tree(source: SpanSource, target: Path, digest: str, progress: Progress) -> None:
     """Leave the model's files in the folder; one that is marked complete is not read again, by whichever pod."""
     target.mkdir(parents=True, exist_ok=True)
-    with _locked(target / LOCK):
+    with locked(target / LOCK):
         if _is_complete(target, source, digest):
             return
         names = wanted(source)
@@ -89,7 +89,7 @@ def _known(source: SpanSource, name: str, target: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one pod fetch and the others wait; a volume that knows no locks is fetched by each, which ends the same."""
     with path.open("w") as file:
         with suppress(OSError):
