@@ -60,6 +60,19 @@ def patch_config_map(name: str, data: Mapping[str, str | None], server: ApiServe
     raise ClusterError(f"ConfigMap {name} could not be written in {ATTEMPTS} attempts: {problem}")
 
 
+def read_config_map(name: str, server: ApiServer | None = None) -> Mapping[str, str]:
+    """Return the ConfigMap's data, nothing where it cannot be read: what was there before only adds to a report."""
+    try:
+        server = server or ApiServer.of_this_pod()
+        url = f"{server.url}/api/v1/namespaces/{server.namespace}/configmaps/{name}"
+        headers = {"Authorization": f"Bearer {server.token}"}
+        answer = httpx.get(url, headers=headers, verify=server.verify, timeout=TIMEOUT_SECONDS)
+        found = answer.json().get("data") if answer.is_success else None
+    except (ClusterError, httpx.HTTPError, ValueError, AttributeError):
+        return {}
+    return found or {}
+
+
 def _patch_once(server: ApiServer, name: str, body: bytes) -> str:
     """Return what went wrong and may pass, empty for success; what will not pass is raised."""
     url = f"{server.url}/api/v1/namespaces/{server.namespace}/configmaps/{name}"

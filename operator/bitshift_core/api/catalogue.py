@@ -106,7 +106,6 @@ class ArgumentSource(StrEnum):
     """Method, tokens and draft as the one JSON object that vLLM takes."""
     LORA_MODULES = "LoraModules"
     """NAME=PATH of each adapter."""
-    LORA_PATHS = "LoraPaths"
     LORA_COUNT = "LoraCount"
     LORA_RANK = "LoraRank"
     """The highest rank of the adapters, or the next of the profile's `loraRanks`."""

@@ -53,8 +53,8 @@ class Speculative(ApiObject):
     model_config = ApiObject.model_config | {
         "json_schema_extra": rules(
             (
-                "!(self.method in ['draft_model', 'eagle', 'eagle3', 'medusa', 'EAGLE', 'EAGLE3', 'STANDALONE'])"
-                " || has(self.draft)",
+                "!(self.method in ['draft_model', 'eagle', 'eagle3', 'medusa', 'EAGLE', 'EAGLE3', 'STANDALONE', "
+                "'draft-simple']) || has(self.draft)",
                 "must name `draft`, the artifact that this `method` proposes tokens with",
             )
         )

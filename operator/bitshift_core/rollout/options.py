@@ -16,7 +16,6 @@ from .errors import SpecRefusedError
 Options = Mapping[ArgumentSource, tuple[str, ...]]
 CHAT_TEMPLATE_DIRECTORY = "/chat-template"
 CHAT_TEMPLATE_PATH = f"{CHAT_TEMPLATE_DIRECTORY}/chat_template.jinja"
-LORA_MEANS = (ArgumentSource.LORA_MODULES, ArgumentSource.LORA_PATHS)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def check_served(runtime: str, profile: RuntimeProfileSpec, asked: Serving, vers
     for source, value in explicit.items():
         if value is not None and not takes(profile, source, str(value), version):
             raise _not_served(runtime, FIELDS[source], str(value))
-    if asked.adapters and not any(takes(profile, source, "", version) for source in LORA_MEANS):
+    if asked.adapters and not takes(profile, ArgumentSource.LORA_MODULES, "", version):
         raise _not_served(runtime, "`serving.adapters`", "given")
     if asked.speculative:
         _check_speculative(runtime, profile, asked, version)
@@ -111,7 +110,6 @@ def _adapters(adapters: Sequence[Placed], profile: RuntimeProfileSpec) -> dict[A
         return {}
     return {
         ArgumentSource.LORA_MODULES: tuple(f"{each.name}={each.path}" for each in adapters),
-        ArgumentSource.LORA_PATHS: tuple(each.path for each in adapters),
         ArgumentSource.LORA_COUNT: (str(len(adapters)),),
         ArgumentSource.LORA_RANK: (str(_room_for(max(each.rank for each in adapters), profile.lora_ranks)),),
     }

@@ -3,9 +3,12 @@
 Here: URIs → volumes and paths. Not here: fetching (`bitshift_runtime.artifact`), manifests (`resources.deployment`).
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from ..artifact.facts import ArtifactFacts
+from ..fit.engines import version_of
 from . import names
 from .errors import SpecRefusedError
 
@@ -14,6 +17,9 @@ BESIDE_MOUNT = "/beside"
 SUPPORTED_SOURCES = ("pvc://", "https://", "http://", "hf://", "s3://", "oci://")
 TREES = ("hf://", "s3://", "oci://")
 """Sources of whole folders; a URL names one file, or a folder when it ends with a slash."""
+MOUNTING_RUNTIMES = {"containerd": (2, 1), "cri-o": (1, 31)}
+MOUNTING_KUBELET = (1, 35)
+_IMAGE = re.compile(r"^oci://(?P<image>[^?]+@sha256:[0-9a-f]{64})(?:/(?P<folder>[^?]+))?$")
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,9 @@ class Place:
     """Where it is fetched to before the engine starts; '' where it lies there already."""
     digest: str = ""
     image: str = ""
-    """The image that is mounted instead of fetching, where every node can."""
+    """The image that is mounted instead of fetching, where every node can: nothing that the engine is told changes."""
+    folder: str = ""
+    """What of the image is mounted."""
 
 
 def model_place(uri: str, facts: ArtifactFacts, *, digest: str = "", cache_claim: str = "") -> Place:
@@ -43,6 +51,15 @@ def model_place(uri: str, facts: ArtifactFacts, *, digest: str = "", cache_claim
 def beside_place(uri: str, volume: str, *, file: str = "", digest: str = "", cache_claim: str = "") -> Place:
     """Return where a draft or an adapter lies: each on a volume of its own."""
     return _placed(uri, volume, f"{BESIDE_MOUNT}/{volume}", file, digest, cache_claim)
+
+
+def mounted(place: Place, facts: ArtifactFacts, node_infos: Iterable[Mapping[str, str]]) -> Place:
+    """Return the place with its image as a volume, where it is an image and all nodes' runtimes mount such."""
+    found, infos = _IMAGE.match(place.uri), list(node_infos)
+    fetched_here = place.fetch_to and not place.claim
+    if not (found and fetched_here and facts.mountable and infos and all(map(_mounts_images, infos))):
+        return place
+    return replace(place, image=found["image"], folder=found["folder"] or "")
 
 
 def check_source(where: str, uri: str) -> None:
@@ -62,6 +79,17 @@ def claim_of(uri: str) -> tuple[str, str] | None:
         return None
     claim, _, path = uri.removeprefix("pvc://").partition("/")
     return claim, path
+
+
+def _mounts_images(info: Mapping[str, str]) -> bool:
+    """Return whether a node mounts image volumes: its runtime can, and its kubelet does so without being asked.
+
+    containerd release notes 2.1, CRI-O 1.31; KEP-4639 (`ImageVolume` on by default from Kubernetes 1.35).
+    """
+    runtime, _, version = info.get("containerRuntimeVersion", "").partition("://")
+    wanted = MOUNTING_RUNTIMES.get(runtime)
+    kubelet = version_of("", info.get("kubeletVersion", ""))
+    return wanted is not None and version_of("", version) >= wanted and kubelet >= MOUNTING_KUBELET
 
 
 def _placed(uri: str, volume: str, mount: str, file: str, digest: str, cache_claim: str) -> Place:

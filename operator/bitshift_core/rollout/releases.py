@@ -59,7 +59,7 @@ class Resolved:
     """The model's first, then the draft's and the adapters'."""
     chat_template: str = ""
     batched_tokens: int = 0
-    dtype: str = "auto"
+    dtype: str = ""
 
     @property
     def image_version(self) -> str:
@@ -120,7 +120,7 @@ def resolve(
         places=places,
         chat_template=beside.chat_template,
         batched_tokens=asked.batched_tokens or 0,
-        dtype=asked.dtype or "auto",
+        dtype=asked.dtype or "",
         tolerations=stable.tolerations if stable else (),
     )
 

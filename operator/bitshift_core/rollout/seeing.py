@@ -23,7 +23,7 @@ from .gates import gates_of
 from .jobs import last_words, what_holds, why_failed
 from .moves import see_traffic
 from .observation import Observation, Problem, Release
-from .places import check_source, claim_of
+from .places import check_source, claim_of, mounted
 from .pods import is_ready, pods_named
 from .releases import artifacts_beside, identity, merged, need_of, resolve, seal
 from .snapshot import Manifest, Snapshot
@@ -316,6 +316,8 @@ def _known_release(
     if facts.moved:
         fit = replace(fit, message=f"{fit.message} {facts.moved}")
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
+    places = (mounted(resolved.places[0], facts, snapshot.node_infos), *resolved.places[1:])
+    resolved = replace(resolved, places=places)
     return Release(
         rung,
         facts=facts,

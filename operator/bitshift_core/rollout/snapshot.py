@@ -45,6 +45,8 @@ class Snapshot:
     deployments: Mapping[str, Manifest] = field(default_factory=dict)
     revisions: frozenset[str] = frozenset()
     nodes: Sequence[Node] = ()
+    node_infos: Sequence[Mapping[str, str]] = ()
+    """Runtime and kubelet of each node, as it names them."""
     nodes_without_ours: Mapping[str, Sequence[Node]] = field(default_factory=dict)
     """The nodes as they would be without the pods of one revision, by revision."""
     kernels: KernelTable = KernelTable()

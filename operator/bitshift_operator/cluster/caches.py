@@ -117,7 +117,9 @@ def node(manifest: Manifest) -> Manifest:
     conditions = [_of(condition, "type", "status", "reason") for condition in status.get("conditions") or ()]
     return _some(manifest) | {
         "spec": _of(manifest.get("spec"), "taints", "unschedulable"),
-        "status": _of(status, "allocatable", "capacity", "addresses") | {"conditions": conditions},
+        "status": _of(status, "allocatable", "capacity", "addresses")
+        | {"conditions": conditions}
+        | {"nodeInfo": _of(status.get("nodeInfo"), "containerRuntimeVersion", "kubeletVersion")},
     }
 
 

@@ -216,6 +216,7 @@ class Reader:
             log.info("the relay pod %s could not be asked: %r", name, error)
             return None
 
+
 async def _none() -> list[Manifest]:
     return []
 

@@ -25,7 +25,9 @@ def room(caches: Caches, read: Snapshot) -> dict[str, Any]:
     """
     pods = caches.pods.list()
     without = {name: _nodes(caches, [pod for pod in pods if not _is_of(pod, name)], read) for name in read.deployments}
-    return {"nodes": _nodes(caches, pods, read), "nodes_without_ours": without, "kernels": load_kernels()}
+    infos = [(each.get("status") or {}).get("nodeInfo") or {} for each in caches.nodes.list()]
+    nodes = _nodes(caches, pods, read)
+    return {"nodes": nodes, "nodes_without_ours": without, "kernels": load_kernels(), "node_infos": infos}
 
 
 def _nodes(caches: Caches, pods: Sequence[Manifest], read: Snapshot) -> list[Node]:

@@ -44,7 +44,7 @@ def release(
     GPUs are asked for by the name that the plan says, or claimed by the template that is called like the release.
     """
     volumes, mounts = scratch(profile.writable_directories)
-    mounts += [{"name": each.volume, "mountPath": each.mount, "readOnly": True} for each in resolved.places]
+    mounts += map(_mount, resolved.places)
     if resolved.chat_template:
         template = names.chat_template_name(text_digest(resolved.chat_template))
         volumes.append({"name": "chat-template", "configMap": {"name": template}})
@@ -63,6 +63,8 @@ def release(
     }
     if fetched := [each for each in resolved.places if each.fetch_to and not each.image]:
         pod["initContainers"] = [_fetch(each, sources, runtime_image, pull_policy) for each in fetched]
+    if sources.secret and any(each.image for each in resolved.places):
+        pod["imagePullSecrets"] = [{"name": sources.secret}]
     if affinity:
         pod["affinity"] = affinity
     if tolerations:
@@ -195,6 +197,13 @@ def _resources(sealed: ModelRevisionSpec, resolved: Resolved, gpu_resource: str)
     if sealed.gpus_per_replica:
         return {"requests": requests, "limits": {gpu_resource: str(sealed.gpus_per_replica)}}
     return {"requests": requests | {"memory": str(sealed.needed_bytes)}}
+
+
+def _mount(place: Place) -> Manifest:
+    mount: Manifest = {"name": place.volume, "mountPath": place.mount, "readOnly": True}
+    if place.image:
+        mount |= {"mountPath": place.fetch_to} | ({"subPath": place.folder} if place.folder else {})
+    return mount
 
 
 def _volume(place: Place) -> Manifest:

@@ -105,8 +105,9 @@ def _inside(mount: Path, path: str, claim: str) -> Path:
 class HttpSource:
     """Files of an HTTP server, by range; a folder is a URL that ends with a slash."""
 
-    def __init__(self, url: str, client: httpx.Client) -> None:
+    def __init__(self, url: str, client: httpx.Client, token: str = "") -> None:
         parts = urlsplit(url)
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self._query = parts.query
         self._base = url.split("?")[0].rsplit("/", 1)[0] + "/"
         self.entry = unquote(parts.path.rpartition("/")[2])
@@ -156,7 +157,7 @@ class HttpSource:
 
     def _get(self, name: str, first: int, last: int) -> "_Stream":
         url = urljoin(self._base, quote(name)) + (f"?{self._query}" if self._query else "")
-        headers = {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
+        headers = self._authorization | {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
         return _Stream(self._client, url, headers)
 
     def _refused(self, name: str, status: int) -> ArtifactError:

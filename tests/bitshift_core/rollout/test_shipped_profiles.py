@@ -34,7 +34,7 @@ SPECS = {
     },
 }  # fmt: skip
 CANNOT = {
-    "llamacpp": {"four GPUs in two stages", "a small cache", "caches and prefill", "parsers"},
+    "llamacpp": {"adapters", "four GPUs in two stages", "a small cache", "caches and prefill", "parsers"},
     "sglang": {"caches and prefill"},
     "tensorrt-llm": {"a name and a key", "a small cache", "caches and prefill", "a draft", "adapters", "parsers"},
     "tgi": {"a name and a key", "four GPUs in two stages", "caches and prefill", "parsers"},

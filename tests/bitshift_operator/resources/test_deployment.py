@@ -1,10 +1,15 @@
 import copy
 
+from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
-from bitshift_operator.resources import deployment, resource_claim_template
+from bitshift_core.rollout.releases import Beside
+from bitshift_operator.resources import ArtifactAccess, deployment, resource_claim_template
 from tests import scenery
+from tests.bitshift_core.artifact.test_adapter import an_adapter
 from tests.bitshift_core.rollout.snapshots import PROFILE
 from tests.bitshift_operator.resources.made import OWNER, REVISION, a_relay, a_release, container_of, pod_of
+from tests.builders import some_facts
+from tests.engine_profiles import shipped
 
 USERS_POD = scenery.stable_deployment()["spec"]["template"]["spec"]
 
@@ -128,3 +133,75 @@ def test_pods_carry_the_tolerations_that_the_plan_counted_on():
 
     assert pod_of(a_release(tolerations=tolerations))["tolerations"] == [dict(tolerations[0])]
     assert "tolerations" not in pod_of(a_release())
+
+
+CHECKPOINT = {"format": "safetensors", "scheme": "awq", "contextTokens": 8192}
+PINNED = "hf://org/m@0123456789012345678901234567890123456789"
+VLLM = {"profile": shipped("vllm"), "runtime": "vllm", "facts": CHECKPOINT}
+
+
+def mounts_of(container):
+    return {each["name"]: (each["mountPath"], each.get("readOnly", False)) for each in container["volumeMounts"]}
+
+
+def test_a_model_of_the_hub_is_fetched_by_its_commit_with_credentials_that_the_engine_never_sees():
+    manifest = a_release("hf://org/m@main", **VLLM | {"facts": CHECKPOINT | {"pinnedUri": PINNED}}, access=ArtifactAccess("models"))  # fmt: skip
+    (fetch,), engine = pod_of(manifest)["initContainers"], container_of(manifest)
+
+    assert fetch["args"][:5] == ["fetch", "--uri", PINNED, "--to", "/models/artifact"]
+    assert engine["args"][engine["args"].index("--model") + 1] == "/models/artifact"
+    assert {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY"} <= {each["name"] for each in fetch["env"]}
+    assert "models" not in str(engine["env"]) and mounts_of(engine)["models"] == ("/models", True)
+
+
+def test_a_gguf_of_the_hub_is_named_by_its_file():
+    args = container_of(a_release("hf://org/m@main", facts={"pinnedUri": PINNED}))["args"]
+
+    assert args[args.index("--model") + 1] == "/models/artifact/q.gguf"
+
+
+def test_with_a_cache_each_artifact_has_a_folder_that_all_pods_share():
+    one, other = (
+        a_release(uri, spec={"sources": {"cacheClaim": "cache"}}, **VLLM) for uri in ("hf://org/m@a", "hf://org/m@b")
+    )
+    volume = next(each for each in pod_of(one)["volumes"] if each["name"] == "models")
+    targets = [pod_of(each)["initContainers"][0]["args"][4] for each in (one, other)]
+
+    assert volume["persistentVolumeClaim"] == {"claimName": "cache"}
+    assert targets[0] != targets[1] and all(target.startswith("/models/") for target in targets)
+    assert mounts_of(container_of(one))["models"] == ("/models", True)
+
+
+def test_adapters_and_a_draft_lie_beside_the_model_each_on_a_volume_of_its_own():
+    adapters = [{"name": "law", "artifact": "pvc://law/v2"}, {"name": "web", "artifact": "s3://bucket/web"}]
+    speculative = {"method": "eagle3", "draft": "pvc://models/draft"}
+    beside = Beside(some_facts(**CHECKPOINT), {"law": an_adapter(), "web": an_adapter()})
+    manifest = a_release(**VLLM, beside=beside, adapters=adapters, speculative=speculative)
+    volumes = {each["name"]: each for each in pod_of(manifest)["volumes"]}
+
+    assert volumes["adapter-law"]["persistentVolumeClaim"] == {"claimName": "law", "readOnly": True}
+    assert volumes["draft"]["persistentVolumeClaim"]["claimName"] == "models"
+    assert [each["name"] for each in pod_of(manifest)["initContainers"]] == ["fetch-adapter-web"]
+    assert mounts_of(container_of(manifest))["adapter-web"] == ("/beside/adapter-web", True)
+    assert "web=/beside/adapter-web/artifact" in container_of(manifest)["args"]
+
+
+def test_a_chat_template_is_mounted_from_the_copy_that_nobody_edits():
+    manifest = a_release(**VLLM, beside=Beside(chat_template="{{ m }}"), chatTemplate={"name": "ours"})
+    volume = next(each for each in pod_of(manifest)["volumes"] if each["name"] == "chat-template")
+
+    assert volume["configMap"] == {"name": names.chat_template_name(text_digest("{{ m }}"))}
+    assert mounts_of(container_of(manifest))["chat-template"] == ("/chat-template", True)
+
+
+def test_an_image_is_mounted_and_pulled_with_the_secret_instead_of_fetched():
+    image = "registry.example/team/m@sha256:" + 64 * "a"
+    facts = CHECKPOINT | {"pinnedUri": f"oci://{image}/chat", "mountable": True}
+    node = {"containerRuntimeVersion": "containerd://2.1.4", "kubeletVersion": "v1.35.4"}
+    manifest = a_release("oci://registry.example/team/m:v1", **VLLM | {"facts": facts}, nodes=[node], access=ArtifactAccess("pull"))  # fmt: skip
+    pod = pod_of(manifest)
+    mount = next(each for each in container_of(manifest)["volumeMounts"] if each["name"] == "models")
+
+    assert "initContainers" not in pod and pod["imagePullSecrets"] == [{"name": "pull"}]
+    assert {"name": "models", "image": {"reference": image, "pullPolicy": "IfNotPresent"}} in pod["volumes"]
+    assert mount == {"name": "models", "mountPath": "/models/artifact", "readOnly": True, "subPath": "chat"}

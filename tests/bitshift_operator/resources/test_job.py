@@ -1,4 +1,5 @@
 from bitshift_core.api.v1alpha1 import SecretRef
+from bitshift_operator.resources import CREDENTIALS, ArtifactAccess
 from tests.bitshift_operator.resources.made import a_facts_job, a_gate_job, container_of, pod_of
 
 
@@ -39,3 +40,20 @@ def test_a_job_ends_and_leaves_the_cluster_after_a_while():
         assert job["spec"]["activeDeadlineSeconds"] > 0
         assert job["spec"]["ttlSecondsAfterFinished"] > 0
         assert pod_of(job)["restartPolicy"] == "Never"
+
+
+def test_a_reading_knows_credentials_by_reference_and_a_mirror_by_name():
+    access = ArtifactAccess("models", {"HF_ENDPOINT": "http://mirror"})
+    environment = {each["name"]: each for each in container_of(a_facts_job(claim=None, access=access))["env"]}
+
+    assert environment["HF_ENDPOINT"]["value"] == "http://mirror"
+    assert environment["HF_TOKEN"]["valueFrom"]["secretKeyRef"] == {
+        "name": "models", "key": "HF_TOKEN", "optional": True,
+    }  # fmt: skip
+    assert all("value" not in each for name, each in environment.items() if name in CREDENTIALS.values())
+
+
+def test_a_reading_of_the_users_claim_needs_no_credentials():
+    container = container_of(a_facts_job(access=ArtifactAccess("models", {"HF_ENDPOINT": "http://mirror"})))
+
+    assert [each["name"] for each in container["env"]] == ["POD_NAMESPACE"]

@@ -112,7 +112,7 @@ def test_a_large_model_over_http_costs_its_header():
         ("pvc://models/none.gguf", "ArtifactNotFound", ("models", "none.gguf")),
         ("pvc://models/../../etc/passwd", "ArtifactNotFound", ("leads out of the claim",)),
         ("pvc://models/", "ArtifactNotFound", ("model.safetensors.index.json",)),
-        ("s3://bucket/m.gguf", "UnsupportedSource", ("pvc://CLAIM/PATH",)),
+        ("ftp://host/m.gguf", "UnsupportedSource", ("pvc://CLAIM/PATH",)),
         ("https://models.example/none.gguf", "ArtifactNotFound", ("none.gguf",)),
     ],
 )
