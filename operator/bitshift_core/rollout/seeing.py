@@ -16,7 +16,7 @@ from ..fit.offers import is_gpu
 from . import engine, names
 from . import stable as stables
 from .errors import SpecRefusedError, UserError
-from .fitting import fit_of
+from .fitting import explained, fit_of
 from .gates import gates_of
 from .jobs import last_words, why_failed
 from .moves import see_traffic
@@ -253,7 +253,9 @@ def _known_release(
     revision = names.revision_name(
         snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
     )
-    fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, seen.get("parent_facts") or facts))
+    parent = seen.get("parent_facts")
+    fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, parent or facts))
+    fit = explained(snapshot, spec, need, fit, parent)
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
     return Release(
         rung,
