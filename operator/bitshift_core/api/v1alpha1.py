@@ -297,6 +297,23 @@ class Traffic(ApiObject):
     """Longest stream that is waited for before a pod without traffic is ended."""
 
 
+class Scenario(StrEnum):
+    """What a rung is explained by: what it gains there against the parent."""
+
+    LATENCY = "Latency"
+    THROUGHPUT = "Throughput"
+    CONTEXT = "Context"
+    MEMORY = "Memory"
+
+
+class Price(ApiObject):
+    """What a GPU costs the user, so that rungs can be compared in money."""
+
+    gpu_hour_cents: Annotated[int, Field(ge=1, le=10_000_000)]
+    """Of one GPU for one hour, in hundredths of the currency."""
+    currency: Annotated[str, Field(min_length=3, max_length=3, pattern="^[A-Z]{3}$")] = "USD"
+
+
 class AfterPromotion(StrEnum):
     """What becomes of the old Deployment once the user's route no longer leads to it."""
 
@@ -338,6 +355,9 @@ class QuantizedModelSpec(ApiObject):
     gates: Gates = Gates()
     traffic: Traffic
     after_promotion: AfterPromotion = AfterPromotion.KEEP
+    scenario: Scenario | None = None
+    """What each rung's status explains: what the rung gains there, what it costs. The ladder's order decides."""
+    price: Price | None = None
 
 
 class Condition(ApiObject):
@@ -371,6 +391,8 @@ class RungStatus(ApiObject):
     needed_bytes: Annotated[int | None, Field(ge=0)] = None
     """Bytes per GPU, or of host memory for a CPU rung, at the context and concurrency asked for."""
     sizing: Annotated[tuple[SizeItem, ...], Field(max_length=16)] = ()
+    why: Annotated[str, Field(max_length=2048)] = ""
+    """What the rung saves against the parent for `scenario`, and what it costs in answers and money."""
     gates: Annotated[tuple["GateStatus", ...], named_list(max_length=16)] = ()
 
 

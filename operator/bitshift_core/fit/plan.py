@@ -53,8 +53,14 @@ class Fit:
     tolerations: tuple[dict[str, str], ...] = ()
     mode: Mode = "Parallel"
     """How it finds room: beside stable, in place of its replicas one at a time, or not now."""
+    gpu: Gpu | None = None
+    """The kind of GPU on the first of these nodes; None on hosts."""
+    offered_bytes: int = 0
+    """What each such GPU offers, or the largest host."""
     sequences_held: int = 0
     """Sequences at the context asked for that one replica would hold there; 0 where it does not fit."""
+    why: str = ""
+    """Why this rung, where the user named a scenario."""
 
 
 def plan_release(
@@ -123,7 +129,9 @@ def _waits(need: Need, group: Together) -> Fit:
 
 def _located(fit: Fit, need: Need, group: Together, first: Option) -> Fit:
     """Return the fit with its sum, and with what keeps pods to the nodes that hold them."""
+    gpu = Gpu(first.kind.offer.memory_bytes, first.kind.offer.product) if first.kind.offer else None
     fit = replace(fit, needed_bytes=first.needed_bytes, items=first.size.items, kernels=first.kernels)
+    fit = replace(fit, gpu=gpu, offered_bytes=first.capacity_bytes)
     if not need.gpus_per_replica:
         return fit
     holding = [option for option in group.options if option.holds and option.empty]

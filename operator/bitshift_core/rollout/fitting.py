@@ -6,11 +6,14 @@ Here: snapshot → `Fit`. Not here: sums, kernels, seats (`fit`), what is done a
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..api.v1alpha1 import QuantizedModelSpec
+from ..artifact.facts import ArtifactFacts
 from ..fit.fleet import Fleet
 from ..fit.need import Need
 from ..fit.placement import Node
 from ..fit.plan import Fit, plan_release
 from ..fit.swap import room_beside
+from ..fit.words import why_this_rung
 from .snapshot import Snapshot
 
 
@@ -27,6 +30,16 @@ def fit_of(snapshot: Snapshot, need: Need, revision: str, *, reload_seconds: flo
 
     room = room_beside(need, nodes, fits, _stable_pods(snapshot), reload_seconds=reload_seconds)
     return replace(fit, mode=room.mode, message=f"{fit.message} {room.sentence}".strip())
+
+
+def explained(snapshot: Snapshot, spec: QuantizedModelSpec, need: Need, fit: Fit, parent: ArtifactFacts | None) -> Fit:
+    """Return the plan with why this rung, where the user named what they care for."""
+    if spec.scenario is None or fit.verdict == "DoesNotFit":
+        return fit
+    why = why_this_rung(
+        spec.scenario, need, fit, parent=parent, engines=snapshot.engines, losses=snapshot.losses, price=spec.price
+    )
+    return replace(fit, why=why)
 
 
 def _planned(snapshot: Snapshot, need: Need, nodes: Sequence[Node] | Fleet) -> Fit:

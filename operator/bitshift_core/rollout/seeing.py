@@ -18,7 +18,7 @@ from . import engine, names
 from . import stable as stables
 from .beside import adapter_in, beside_of, facts_in
 from .errors import SpecRefusedError, UserError
-from .fitting import fit_of
+from .fitting import explained, fit_of
 from .gates import gates_of
 from .jobs import last_words, what_holds, why_failed
 from .moves import see_traffic
@@ -312,7 +312,9 @@ def _known_release(
     revision = names.revision_name(
         snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
     )
-    fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, seen.get("parent_facts") or facts))
+    parent = seen.get("parent_facts")
+    fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, parent or facts))
+    fit = explained(snapshot, spec, need, fit, parent)
     if facts.moved:
         fit = replace(fit, message=f"{fit.message} {facts.moved}")
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)

@@ -11,6 +11,7 @@ from ..fit.engines import EngineConstants
 from ..fit.fleet import Fleet, fleet_of
 from ..fit.kernels import KernelTable
 from ..fit.placement import Node
+from ..fit.published import Loss
 
 Manifest = Mapping[str, Any]
 
@@ -50,6 +51,8 @@ class Snapshot:
     nodes_without_ours: Mapping[str, Sequence[Node]] = field(default_factory=dict)
     """The nodes as they would be without the pods of one revision, by revision."""
     kernels: KernelTable = KernelTable()
+    losses: tuple[Loss, ...] = ()
+    """What others published that schemes lose."""
     user_route: Manifest | None = None
     own_route: Manifest | None = None
     other_routes: Sequence[Manifest] = ()

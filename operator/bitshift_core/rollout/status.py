@@ -122,6 +122,7 @@ def _rung(seen: Observation, release: Release) -> RungStatus:
         message=_cut(message),
         needed_bytes=release.fit.needed_bytes if release.fit else None,
         sizing=release.fit.items if release.fit else (),
+        why=_cut(release.fit.why) if release.fit else "",
         gates=tuple(
             GateStatus(
                 name=gate.name,

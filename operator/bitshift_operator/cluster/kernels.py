@@ -1,11 +1,13 @@
-"""Reading the table of kernels that ships with the core, which itself opens no file."""
+"""Reading the tables that ship with the core, which itself opens no file: kernels, published losses."""
 
+import csv
 from functools import cache
 from importlib import resources
 
 import yaml
 
 from bitshift_core.fit.kernels import KernelTable
+from bitshift_core.fit.published import Loss, losses_from_rows
 
 
 @cache
@@ -13,3 +15,10 @@ def load_kernels() -> KernelTable:
     """Return which kernels run what, by engine version and GPU; read once, for it never changes."""
     text = resources.files("bitshift_core.fit").joinpath("kernels.yaml").read_text(encoding="utf-8")
     return KernelTable.from_mapping(yaml.safe_load(text))
+
+
+@cache
+def load_losses() -> tuple[Loss, ...]:
+    """Return what others published that schemes lose, each with its source."""
+    text = resources.files("bitshift_core.fit").joinpath("published.csv").read_text(encoding="utf-8")
+    return losses_from_rows(csv.DictReader(text.splitlines()))

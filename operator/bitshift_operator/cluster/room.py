@@ -15,19 +15,19 @@ from bitshift_core.rollout.snapshot import Snapshot
 
 from .caches import Caches, is_ours
 from .client import Manifest
-from .kernels import load_kernels
+from .kernels import load_kernels, load_losses
 
 
 def room(caches: Caches, read: Snapshot) -> dict[str, Any]:
-    """Return the nodes as they are, as they would be without the pods of each release, and the kernels' table.
+    """Return the nodes as they are, as they would be without the pods of each release, and what is known of kernels.
 
     What others were promised is taken: a release of another model that was started a moment ago has no node yet.
     """
     pods = caches.pods.list()
     without = {name: _nodes(caches, [pod for pod in pods if not _is_of(pod, name)], read) for name in read.deployments}
     infos = [(each.get("status") or {}).get("nodeInfo") or {} for each in caches.nodes.list()]
-    nodes = _nodes(caches, pods, read)
-    return {"nodes": nodes, "nodes_without_ours": without, "kernels": load_kernels(), "node_infos": infos}
+    known = {"kernels": load_kernels(), "losses": load_losses(), "node_infos": infos}
+    return {"nodes": _nodes(caches, pods, read), "nodes_without_ours": without} | known
 
 
 def _nodes(caches: Caches, pods: Sequence[Manifest], read: Snapshot) -> list[Node]:

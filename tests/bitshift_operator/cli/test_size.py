@@ -76,7 +76,7 @@ def test_what_does_not_fit_says_how_many_sequences_would(llama):
     text = " ".join(run(llama, "--gpu", "L4", "--context-tokens", 8192, "--sequences", 64).stdout.split())
 
     assert "✗ DoesNotFit on 1 node with 1 × L4" in text
-    assert "short. It would fit with" in text
+    assert "2 of 64 sequences of 8,192 tokens fit. It would fit with" in text
     assert "At most 2 sequences of 8,192 tokens fit" in text
 
 

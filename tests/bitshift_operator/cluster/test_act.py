@@ -18,6 +18,7 @@ from bitshift_operator.cluster.kinds import (
     JOB,
     MODEL_REVISION,
     POD,
+    RESOURCE_CLAIM_TEMPLATE,
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
@@ -74,6 +75,36 @@ async def test_a_pod_never_runs_what_no_sealed_revision_says(api, turn):
     await first.act((plan.StartRelease(first.seen.releases[0]),))
 
     assert order == [MODEL_REVISION, SERVICE, DEPLOYMENT]
+
+
+CLAIM = {"devices": {"requests": [{"name": "gpus"}]}}
+
+
+def claiming(release):
+    """The same release where drivers publish GPUs as devices."""
+    sealed = release.sealed.model_copy(update={"gpus_per_replica": 2})
+    return replace(release, sealed=sealed, fit=replace(release.fit, claim=CLAIM))
+
+
+async def test_a_release_that_claims_devices_gets_its_template_before_its_pods(api, turn):
+    first = turn()
+    order = []
+    api.after = lambda verb, target: order.append(target.kind)
+    release = claiming(first.seen.releases[0])
+    await first.act((plan.StartRelease(release),))
+
+    assert order == [MODEL_REVISION, SERVICE, RESOURCE_CLAIM_TEMPLATE, DEPLOYMENT]
+    assert api.get(RESOURCE_CLAIM_TEMPLATE, "team", release.revision)["spec"]["spec"] == CLAIM
+
+
+async def test_a_template_of_claims_goes_with_its_release(api, turn):
+    api.put(RESOURCE_CLAIM_TEMPLATE.new("team", "chat-q4-1", spec={}))
+    claims = [{"name": "gpus", "resourceClaimTemplateName": "chat-q4-1"}]
+    pods = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {"resourceClaims": claims}}}
+    made = api.put(DEPLOYMENT.new("team", "chat-q4-1", spec=pods))
+    await turn(a_snapshot(deployments={"chat-q4-1": made})).act((plan.RemoveRelease("chat-q4-1"),))
+
+    assert found(api, DEPLOYMENT) == found(api, RESOURCE_CLAIM_TEMPLATE) == []
 
 
 async def test_what_was_made_already_is_made_again_without_harm(api, turn):

@@ -1,6 +1,6 @@
 from bitshift_core.rollout import names
 from bitshift_operator.cluster import caches
-from bitshift_operator.cluster.kinds import DEPLOYMENT, NODE, POD
+from bitshift_operator.cluster.kinds import DEPLOYMENT, NODE, POD, RESOURCE_CLAIM
 
 
 def a_pod(phase="Running", **labels):
@@ -19,6 +19,24 @@ def test_of_a_foreign_pod_what_it_takes_from_its_node_is_kept():
     assert kept["spec"]["containers"] == [{"name": "engine", "resources": {"requests": {"cpu": "1"}}}]
     assert (kept["spec"]["nodeName"], kept["status"]["phase"]) == ("n1", "Running")
     assert "annotations" not in kept["metadata"]
+
+
+def test_of_a_foreign_pod_without_a_node_it_is_kept_where_it_may_go():
+    waiting = a_pod()
+    del waiting["spec"]["nodeName"]
+    waiting["spec"] |= {"nodeSelector": {"pool": "gpu"}, "tolerations": [{"operator": "Exists"}]}
+    kept = caches.pod(waiting)
+
+    assert (kept["spec"]["nodeSelector"], kept["spec"]["tolerations"]) == ({"pool": "gpu"}, [{"operator": "Exists"}])
+    waiting["spec"]["nodeName"] = "n1"
+    assert "tolerations" not in caches.pod(waiting)["spec"]
+
+
+def test_of_a_claim_only_the_devices_that_it_holds_are_kept():
+    claim = RESOURCE_CLAIM.new("ns", "c", spec={"devices": {}}, status={"allocation": {"devices": {"results": []}}})
+
+    assert "spec" not in caches.resource_claim(claim)
+    assert caches.resource_claim(claim)["status"] == {"allocation": {"devices": {"results": []}}}
 
 
 def test_a_foreign_pod_that_ended_takes_nothing():

@@ -15,6 +15,8 @@ from bitshift_operator.cluster.kinds import (
     NODE,
     POD,
     QUANTIZED_MODEL,
+    RESOURCE_CLAIM,
+    RESOURCE_SLICE,
     RUNTIME_PROFILE,
     SERVICE,
 )
@@ -235,3 +237,35 @@ async def test_facts_verdicts_and_evidence_are_read_live(api, snapshot):
     assert set(found.config_maps) == {
         "chat-verdicts", "chat-evidence", names.facts_name("pvc://models/q4.gguf", None),
     }  # fmt: skip
+
+
+async def test_room_is_counted_without_what_other_models_were_promised(api, snapshot):
+    """Another model's release was started a moment ago: its pods are not made, or have no node yet."""
+    node = api.get(NODE, "", "node-1")
+    api.put({**node, "status": node["status"] | {"allocatable": {"cpu": "8", "memory": "8Gi", "nvidia.com/gpu": "8"}}})
+    limits = {"containers": [{"name": "e", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]}
+    for model in ("other", "chat"):
+        made = DEPLOYMENT.new("team", f"{model}-awq-1", spec={"replicas": 2, "template": {"spec": limits}})
+        made["metadata"]["labels"] = names.labels(model, revision=f"{model}-awq-1", role="release")
+        api.put(made)
+    foreign = POD.new("elsewhere", "train", spec=limits)
+    api.put(foreign)
+    (counted,) = (await snapshot()).nodes
+
+    assert counted.gpu_free == 8 - 2 * 2 - 2
+    assert {holder.pod for holder in counted.holders} == {
+        "team/other-awq-1-0 (pending)", "team/other-awq-1-1 (pending)", "elsewhere/train (pending)",
+    }  # fmt: skip
+
+
+async def test_devices_that_drivers_publish_are_part_of_their_node(api, snapshot):
+    device = {"name": "gpu-0", "attributes": {"type": {"string": "gpu"}}, "capacity": {"memory": {"value": "80Gi"}}}
+    pool = {"name": "node-1", "generation": 1, "resourceSliceCount": 1}
+    api.put(RESOURCE_SLICE.new("", "node-1-gpus", spec={
+        "driver": "gpu.nvidia.com", "nodeName": "node-1", "pool": pool, "devices": [device, device | {"name": "gpu-1"}],
+    }))  # fmt: skip
+    held = {"driver": "gpu.nvidia.com", "pool": "node-1", "device": "gpu-1"}
+    api.put(RESOURCE_CLAIM.new("team", "c", status={"allocation": {"devices": {"results": [held]}}}))
+    (node,) = (await snapshot()).nodes
+
+    assert [(offer.resource, offer.count, offer.free) for offer in node.offers] == [("gpu.nvidia.com", 2, 1)]
