@@ -7,6 +7,7 @@ import pytest
 
 from e2e.cluster import Cluster
 from e2e.cluster.commands import ClusterError
+from e2e.cluster.settings import NODE_ADDRESS
 from e2e.demo.target import apply
 from e2e.demo.users import Users
 from e2e.models import model_file
@@ -45,8 +46,8 @@ MISTAKES = {
         a_spec(gates={"quality": {"suites": [{"name": "nothing"}]}}), "EvalSuiteNotFound", ("`gates.quality.suites`",)),
     "a context longer than the model was trained for": (
         a_spec({"serving": {"contextTokens": 1_000_000}}), "ContextTooLong", ("`serving.contextTokens`", "1000000")),
-    "a source that cannot be read": (
-        a_spec({"artifact": "s3://bucket/model.gguf"}), "SourceNotSupported", ("`artifact`", "pvc://")),
+    "a server that cannot be reached": (
+        a_spec({"artifact": f"http://{NODE_ADDRESS}:9/model.gguf"}), "ArtifactUnreachable", (f"{NODE_ADDRESS}:9",)),
     "an argument that contradicts the spec": (
         a_spec({"serving": {"extraArgs": ["--ctx-size", "99"]}}), "ExtraArgContradicts", ("`serving.extraArgs`", "--ctx-size")),
     "a model larger than the node": (

@@ -1,5 +1,6 @@
 """What is judged without anybody being moved: the examples, artifacts that change behind their names, a first release."""
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ import httpx
 import pytest
 
 from e2e.cluster import Cluster
+from e2e.cluster.settings import NODE_ADDRESS
 from e2e.demo.scenes import ROOT
 from e2e.demo.target import get
 from e2e.demo.users import Users
+from e2e.file_server import serving
 from e2e.models import model_file, provide_models
 from e2e.steps import Model, manifest, stable_answers
 
@@ -85,6 +88,25 @@ def test_the_verdict_follows_the_bytes_and_not_the_name(cluster: Cluster, users:
     assert refused["rungs"][0]["revision"] != judged["rungs"][0]["revision"]
     assert stable_answers(cluster)
     model.gone()
+
+
+def test_an_artifact_is_sized_by_its_header_alone_and_then_fetched_and_held_to_its_digest(
+    cluster: Cluster, users: Users
+):
+    whole = model_file("Q2_K")
+    digest = f"sha256:{hashlib.sha256(whole.read_bytes()).hexdigest()}"
+    with serving(whole.parent, NODE_ADDRESS) as server:
+        rung = {"name": "q2-k", "artifact": f"{server.url}/{whole.name}", "digest": digest}
+        spec = {"stable": {"service": "chat"}, "ladder": [rung], "gates": QUICK_GATES, "traffic": {"mode": "None"}}
+        model = Model(cluster, "fetched").given(spec | {"serving": {"extraArgs": ["--threads", "1"]}})
+        model.comes_to(lambda status: status.get("phase") == "Starting", seconds=60, called="sized")
+        header_bytes = sum(server.sent_bytes)
+
+        model.comes_to(lambda status: status.get("phase") == "Gating", seconds=120, called="answering")
+
+        assert header_bytes < whole.stat().st_size / 10
+        assert sum(server.sent_bytes) >= whole.stat().st_size
+        model.gone()
 
 
 def test_a_first_release_is_judged_against_its_parent_and_then_serves_at_a_route_made_for_it(
