@@ -33,7 +33,7 @@ def a_model(*, annotations: dict[str, str] | None = None, status: Any = None, **
 def read(uri: str, at: float = NOW, **facts: Any) -> dict[str, Any]:
     """The ConfigMap of one artifact's facts, as its Job left it."""
     found = scenery.facts_of(uri).model_copy(update=facts)
-    return {"metadata": {"name": names.facts_name(uri, None)},
+    return {"metadata": {"name": names.facts_name(uri, None), "ownerReferences": [{"uid": "u-1"}]},
             "data": {"facts.json": found.model_dump_json(by_alias=True), "readAt": timestamp(at)}}  # fmt: skip
 
 
