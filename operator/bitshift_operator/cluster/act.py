@@ -20,8 +20,8 @@ from bitshift_core.rollout.observation import Observation
 from bitshift_core.rollout.options import CHAT_TEMPLATE_PATH
 from bitshift_core.rollout.places import claim_of
 from bitshift_core.rollout.pods import has_answered, is_ready, start_identity
+from bitshift_core.rollout.readings import reading_of
 from bitshift_core.rollout.releases import Resolved, resolve, seal
-from bitshift_core.rollout.seeing import reading_of
 from bitshift_core.rollout.snapshot import Snapshot
 
 from ..resources import (

@@ -19,9 +19,9 @@ from bitshift_core.evidence.live import RelayReport
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.rollout import names
 from bitshift_core.rollout.beside import config_maps_beside
+from bitshift_core.rollout.home import parent_uri
 from bitshift_core.rollout.pods import is_ready
 from bitshift_core.rollout.profiles import read_profile
-from bitshift_core.rollout.seeing import parent_uri
 from bitshift_core.rollout.snapshot import Snapshot
 from bitshift_core.traffic.routes import overlay_labels
 

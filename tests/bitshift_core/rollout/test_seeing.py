@@ -6,7 +6,8 @@ from bitshift_core.api.conditions import timestamp
 from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
 from bitshift_core.rollout.phases import decide
-from bitshift_core.rollout.seeing import reading_of, see
+from bitshift_core.rollout.readings import reading_of
+from bitshift_core.rollout.seeing import see
 from tests.bitshift_core.artifact.test_adapter import an_adapter
 from tests.bitshift_core.rollout.snapshots import PROFILE, URIS, a_model, a_snapshot, promoted, read
 from tests.builders import NOW
