@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from e2e.cluster.commands import ClusterError
@@ -58,7 +59,7 @@ def run(cluster: str, work: Path) -> int:
         console.rule("2  Before Bitshift")
         users = scenes.before(target, console, work)
     except (ClusterError, RuntimeError, TimeoutError) as error:
-        console.print(f"[red]Set-up failed:[/] {error}")
+        console.print(f"[red]Set-up failed:[/] {escape(str(error))}")
         return 1
     try:
         story = Story(target, console)
@@ -67,7 +68,7 @@ def run(cluster: str, work: Path) -> int:
         console.rule("4  A rollout that must come back")
         second = scenes.comes_back(target, console, story, users)
     except (ClusterError, RuntimeError, TimeoutError) as error:
-        console.print(f"[red]The demo stopped:[/] {error}")
+        console.print(f"[red]The demo stopped:[/] {escape(str(error))}")
         console.print(
             target.kubectl("-n", "bitshift-system", "logs", "-l", "app.kubernetes.io/name=bitshift", "--tail=40")
         )
@@ -120,8 +121,8 @@ def end(
         f"{facts.get('verdict_to_last_new_request_ms', 'no measured')} ms after the verdict; {facts['cut_streams']} streams were cut."
     )
     console.print(
-        "Loosened to be quick on two cores: quality margins of 20 and 12 points, load up to ten times slower allowed, replies of "
-        "8 tokens, promotion margin 20 points, hold 20 s. The defaults are stricter."
+        "Loosened to be quick on two cores: quality margins of 20 and 12 points; load up to ten times slower allowed, in the "
+        "second rollout 20 s to the first token; replies of 8 tokens, promotion margin 20 points, hold 20 s. The defaults are stricter."
     )
     page = report.write(work / "report.html", users.seen(), story, (first, second))
     console.print(f"Report: {page}\nThe whole demo took {seconds / 60:.1f} minutes. The cluster stays up; try next:")

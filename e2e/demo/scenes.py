@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from .story import Story
 from .target import Target, apply, get
@@ -137,7 +138,7 @@ def show_rungs(console: Console, status: dict[str, Any]) -> None:
     """Print what became of each rung."""
     for rung in status.get("rungs") or []:
         console.print(
-            f"    [bold]{rung['name']}[/]: {rung['state']} ({rung.get('reason', '')}) {rung.get('message', '')}"
+            f"    [bold]{rung['name']}[/]: {rung['state']} ({rung.get('reason', '')}) {escape(rung.get('message', ''))}"
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from .target import Target, get
 
@@ -66,5 +67,5 @@ class Story:
         self.moments.append(now)
         canary = f" {now.canary}" if now.canary else ""
         self.console.print(
-            f"  {now.at - began:5.0f} s  [bold]{now.phase:<11}[/] {now.reason:<20}{canary}  {now.message}"
+            f"  {now.at - began:5.0f} s  [bold]{now.phase:<11}[/] {now.reason:<20}{canary}  {escape(now.message)}"
         )
