@@ -52,14 +52,16 @@ def _shares(requests: Sequence[Request], story: Story) -> str:
     )  # fmt: skip
     failed = [(each.started - start) / 60 for each in requests if not each.ok]
     axes.plot(failed, [0.4] * len(failed), "x", color="#c0392b", label=f"failed ({len(failed)})")
-    last = ""
+    last, room_from = "", -1.0
     for moment in story.moments:
-        if moment.phase != last:
-            axes.axvline((moment.at - start) / 60, color="#bbb", linewidth=0.8)
-            axes.text(
-                (moment.at - start) / 60, axes.get_ylim()[1], f" {moment.phase}", rotation=60, fontsize=7, va="bottom"
-            )
-            last = moment.phase
+        at = (moment.at - start) / 60
+        if moment.phase == last:
+            continue
+        axes.axvline(at, color="#bbb", linewidth=0.8)
+        if at >= room_from:  # names of short phases would lie on one another; the table below has them all
+            axes.text(at, axes.get_ylim()[1], f" {moment.phase}", rotation=60, fontsize=7, va="bottom")
+            room_from = at + minutes / 50
+        last = moment.phase
     axes.set_xlabel("minutes")
     axes.set_ylabel("requests per 5 s")
     axes.legend(loc="upper left", fontsize=8)

@@ -52,7 +52,7 @@ def install(target: Target, console: Console, *more: str) -> None:
 
 
 def before(
-    target: Target, console: Console, work: Path, *, per_second: float = 1.6, more: tuple[str, ...] = ()
+    target: Target, console: Console, work: Path, *, per_second: float = 1.3, more: tuple[str, ...] = ()
 ) -> Users:
     """Serve the model as anybody would, and let users talk from now until the end."""
     apply(target, yaml.safe_dump({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
