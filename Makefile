@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
 HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
 # A word like TESTS=e2e/test_rollback.py narrows `make e2e` down; `make test-all` runs all of e2e/.
-TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py install.py)
+TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
 
 .PHONY: help
 help: ## Show this list
