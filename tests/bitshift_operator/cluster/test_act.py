@@ -4,6 +4,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from bitshift_core.artifact.digests import text_digest
 from bitshift_core.evidence.live import LiveState
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names, plan
@@ -267,3 +268,25 @@ async def test_what_any_route_leads_to_is_left_alone(api, turn, stable):
 
     assert replicas(api) == 2
     assert found(api, HTTP_ROUTE) == ["batch"]
+
+
+async def test_a_reading_is_given_the_secret_by_name_and_the_mirror_of_the_settings(api, turn):
+    reading = turn(a_snapshot(model=a_model(sources={"secret": "hub"})))
+    reading.settings = Settings(hugging_face_endpoint="http://mirror")
+    await reading.act((plan.ReadFacts("hf://org/m@main"),))
+    (container,) = api.all(JOB)[0]["spec"]["template"]["spec"]["containers"]
+    environment = {each["name"]: each for each in container["env"]}
+
+    assert environment["HF_ENDPOINT"]["value"] == "http://mirror"
+    assert environment["HF_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == "hub"
+    assert "hub" not in str(container["args"])
+
+
+async def test_a_chat_template_is_kept_before_a_pod_reads_it(api, turn):
+    starting = turn()
+    release = starting.seen.releases[0]
+    release = replace(release, resolved=replace(release.resolved, chat_template="{{ m }}"))
+    await starting.act((plan.StartRelease(release),))
+    kept = api.get(CONFIG_MAP, "team", names.chat_template_name(text_digest("{{ m }}")))
+
+    assert kept["data"] == {"chat_template.jinja": "{{ m }}"}
