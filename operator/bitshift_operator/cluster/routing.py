@@ -112,8 +112,8 @@ class Router:
         """Ask the gateway itself; what was confirmed is noted on the routes."""
         if not self.overlay:
             return
-        resting = any((route["metadata"].get("annotations") or {}).get(RESTING) for route in self.overlay)
-        backends = self._direct() if resting else self._relayed()
+        resting = next(filter(None, (annotation(route, RESTING) for route in self.overlay)), "")
+        backends = self._direct(resting) if resting else self._relayed()
         guards = self.seen.route.guards if self.seen.route else ()
         wanted = expectations(self.overlay, backends, guards=guards)
         result = await probe(wanted, await self._endpoints(), token=self._never, deadline_seconds=VERIFY_SECONDS)
@@ -193,7 +193,7 @@ class Router:
             anonymous_movable=self.seen.route.anonymous_movable if self.seen.route else True,
         )
         annotations = {**self._annotations(True), RESTING: revision, **why}
-        return self._built(everyone, revision, self._direct(), annotations)
+        return self._built(everyone, revision, self._direct(revision), annotations)
 
     def _annotations(self, new_step: bool) -> dict[str, str]:
         overlay, stable = self.seen.overlay, self.seen.stable
@@ -224,8 +224,12 @@ class Router:
         arms = {arm: ServiceRef(names.relay_name(self.seen.name, arm), PORT, arm) for arm in ("stable", "candidate")}
         return Backends(home=self._users_own(), stable=arms["stable"], candidate=arms["candidate"])
 
-    def _direct(self) -> Backends:
-        promoted = ServiceRef(names.release_service(self.seen.name), PORT)
+    def _direct(self, revision: str) -> Backends:
+        """Return the release's own Service: it is as old as its pods, so every gateway knows it and its endpoints.
+
+        The Service that users hand over to may be a moment old, and a gateway answers 500 for one not heard of yet.
+        """
+        promoted = ServiceRef(revision, PORT)
         return Backends(home=self._users_own(), stable=promoted, candidate=promoted)
 
     async def _endpoints(self) -> tuple[GatewayEndpoint, ...]:

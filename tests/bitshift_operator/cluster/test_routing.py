@@ -142,7 +142,7 @@ async def test_who_came_from_a_promoted_release_goes_back_to_it_and_the_refused_
     await router(promoted(a_snapshot(), rung=1)).act(plan.RouteHome("CandidateWorse", "It failed."))
     annotations = overlay(api)[0]["metadata"]["annotations"]
 
-    assert backends(api) == {("chat-release", 80)}
+    assert backends(api) == {(annotations[RESTING], 80)}
     assert annotations[RESTING].startswith("chat-q8-")
     assert '"revision":"chat-q4-1"' in annotations[names.REFUSAL]
 

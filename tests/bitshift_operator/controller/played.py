@@ -8,7 +8,6 @@ from tests.play import Play
 from tests.scenery import SPEC
 
 ONE_RUNG = SPEC["ladder"][:1]
-PROMOTED = {"chat-release": 100}
 USERS_OWN = {"chat": 1}
 AT_HOME = {"chat": 100}
 NOTHING_RUNS = {
@@ -34,6 +33,10 @@ async def played_until(moment, **spec):
         LIVED[key] = played(**spec)
         await (LIVED[key].until_quiet() if moment == "rest" else LIVED[key].until(in_step(moment)))
     return LIVED[key].fork()
+
+
+def all_on(revision):
+    return {revision: 100}
 
 
 def story(play):

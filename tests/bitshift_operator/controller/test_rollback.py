@@ -8,8 +8,8 @@ from bitshift_operator.cluster.kinds import (
 )
 from tests.bitshift_operator.controller.played import (
     AT_HOME,
-    PROMOTED,
     USERS_OWN,
+    all_on,
     in_step,
     played_until,
     refusals,
@@ -83,7 +83,7 @@ async def test_a_second_rollout_that_fails_brings_users_back_to_the_promoted_rel
     assert story(play)[-5:] == ["Starting", "Gating", "Shifting", "RollingBack", "Rejected"]
     assert refusals(play) == [(play.revision("q4"), "CandidateWorse")]
     assert {each["name"]: each["state"] for each in play.status["rungs"]} == {"q4": "Refused", "q8": "Current"}
-    assert play.backends_for("acme") == play.backends_for() == PROMOTED
+    assert play.backends_for("acme") == play.backends_for() == all_on(play.status["currentRevision"])
     assert play.releases == [play.revision("q8")]
     assert names.relay_name("chat") not in play.ending()["deployments"]
 

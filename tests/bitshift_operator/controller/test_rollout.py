@@ -14,8 +14,8 @@ from bitshift_operator.cluster.kinds import (
 from tests.bitshift_operator.controller.played import (
     NOTHING_RUNS,
     ONE_RUNG,
-    PROMOTED,
     USERS_OWN,
+    all_on,
     conditions,
     played,
     played_until,
@@ -42,7 +42,7 @@ async def test_the_second_rung_is_promoted_after_its_answers_held_where_the_firs
 async def test_a_promotion_leaves_users_on_the_new_pods_directly_and_nothing_else_of_ours_running():
     play = await played_until("rest")
 
-    assert play.backends_for("acme") == play.backends_for() == PROMOTED
+    assert play.backends_for("acme") == play.backends_for() == all_on(play.status["currentRevision"])
     assert {pod["metadata"]["labels"][names.REVISION] for pod in play.pods_behind("chat-release")} == {
         play.revision("q4")
     }
@@ -106,7 +106,7 @@ async def test_a_handover_taken_back_brings_the_overlay_back():
     play.api.put(before)
     await play.until_quiet()
 
-    assert play.backends_for("acme") == play.backends_for() == PROMOTED
+    assert play.backends_for("acme") == play.backends_for() == all_on(play.status["currentRevision"])
     assert play.model["metadata"]["finalizers"] == [names.FINALIZER]
 
 
