@@ -6,6 +6,7 @@ from e2e.demo import scenes
 from e2e.demo.story import Story
 from e2e.demo.target import get
 from e2e.demo.users import Users
+from e2e.steps import Model
 
 
 def test_a_bad_rung_is_refused_with_numbers_and_a_good_one_is_promoted_without_a_failed_request(
@@ -33,11 +34,13 @@ def test_a_bad_rung_is_refused_with_numbers_and_a_good_one_is_promoted_without_a
 
 
 def test_after_promotion_nothing_of_ours_is_in_the_path_and_the_handover_is_told(cluster: Cluster, users: Users):
-    status = get(cluster, "quantizedmodel", "chat", "-n", "demo")["status"]
+    status = Model(cluster, "chat").comes_to(
+        lambda status: status.get("reason") == "AwaitingHandover", seconds=60, called="the handover"
+    )
 
+    assert "chat-release" in status["handover"]
     names = {each["metadata"]["name"] for each in get(cluster, "deployments", "-n", "demo")["items"]}
     assert names == {"chat", status["currentRevision"]}
-    assert "chat-release" in status["handover"]
     assert get(cluster, "modelrevision", status["currentRevision"], "-n", "demo")["spec"]["scheme"] == "Q8_0"
 
 

@@ -6,6 +6,7 @@ Long prompts come only from the tenants named for it, as in life: most people wr
 
 import asyncio
 import json
+import os
 import random
 import signal
 import time
@@ -60,7 +61,7 @@ class Users:
     json_percent: int = 0
 
     async def run(self, seconds: float, stop: asyncio.Event) -> None:
-        """Send requests at a steady pace until told to stop; those on their way are waited for."""
+        """Send requests at a steady pace until told to stop or orphaned; those on their way are waited for."""
         dice = random.Random(self.seed)
         ends = time.monotonic() + seconds
         timeout = aiohttp.ClientTimeout(total=120)
@@ -69,7 +70,8 @@ class Users:
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session, asyncio.TaskGroup() as group:
             with self.out.open("a", encoding="utf-8") as sink:
                 open_requests: set[asyncio.Task[None]] = set()
-                while not stop.is_set() and time.monotonic() < ends:
+                starter = os.getppid()
+                while not stop.is_set() and time.monotonic() < ends and os.getppid() == starter:
                     tenant = dice.choice((*TENANTS, ""))
                     task = group.create_task(
                         self._one(session, tenant, dice.random() < 0.5, dice.randrange(10**6), sink)

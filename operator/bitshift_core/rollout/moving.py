@@ -119,7 +119,7 @@ def hand_over(seen: Observation) -> Plan:
         lines = " ".join(seen.handover)
         resting = (RouteResting(revision), Verify()) if overlay.resting != revision or overlay.outdated else ()
         message = f"{revision} serves through the overlay. To hand over, change your HTTPRoute: {lines}"
-        return Plan("AwaitingHandover", message, (*resting, *_regrown(seen)), wake_after=30)
+        return Plan("AwaitingHandover", message, (*resting, *_regrown(seen)))
     if overlay:
         neutral = overlay.reading.state == "neutral"
         return Plan("HandedOver", f"{revision} serves; the overlay goes.",
