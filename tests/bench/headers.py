@@ -22,6 +22,7 @@ from bitshift_runtime.artifact import headers
 from bitshift_runtime.artifact.inspect import INDEX, inspect
 from bitshift_runtime.artifact.location import source_of
 from bitshift_runtime.artifact.source import http_client
+from tests.bitshift_core.artifact.builders import llama_matrices
 
 DELAY_SECONDS = 0.020
 LAYERS, HIDDEN, INTERMEDIATE, KEY_VALUE, VOCABULARY = 126, 16_384, 53_248, 1_024, 128_256
@@ -38,15 +39,7 @@ CONFIG = {
     "max_position_embeddings": 131_072,
     "quantization_config": {"quant_method": "fp8"},
 }
-MATRICES = {
-    "self_attn.q_proj": (HIDDEN, HIDDEN),
-    "self_attn.k_proj": (KEY_VALUE, HIDDEN),
-    "self_attn.v_proj": (KEY_VALUE, HIDDEN),
-    "self_attn.o_proj": (HIDDEN, HIDDEN),
-    "mlp.gate_proj": (INTERMEDIATE, HIDDEN),
-    "mlp.up_proj": (INTERMEDIATE, HIDDEN),
-    "mlp.down_proj": (HIDDEN, INTERMEDIATE),
-}
+MATRICES = llama_matrices(HIDDEN, KEY_VALUE, INTERMEDIATE)
 BYTES_OF = {"BF16": 2, "F8_E4M3": 1, "F32": 4}
 RANGE = re.compile(rb"range: bytes=(\d+)-(\d+)", re.IGNORECASE)
 Tensors = dict[str, tuple[str, tuple[int, ...]]]

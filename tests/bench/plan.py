@@ -18,7 +18,7 @@ from time import process_time
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from bitshift_core.artifact.facts import ArtifactFacts, FileFact, LayerGroup, TensorGroup
+from bitshift_core.artifact.facts import ArtifactFacts, LayerGroup, TensorGroup
 from bitshift_core.fit.fleet import fleet_of
 from bitshift_core.fit.need import Need
 from bitshift_core.fit.placement import Holder, Node
@@ -26,6 +26,7 @@ from bitshift_core.fit.plan import Fit, plan_release
 from bitshift_core.fit.units import GIB, MIB
 from bitshift_operator.cluster.engines import load_engines
 from bitshift_operator.cluster.kernels import load_kernels
+from tests.bitshift_core.fit import builders
 
 CARDS = (
     ("NVIDIA-H100-80GB-HBM3", 81_559, "9", "0"),
@@ -138,17 +139,12 @@ def some_facts(billions: int, scheme: str) -> ArtifactFacts:
     """Return a dense model of so many parameters."""
     bits = 16 if scheme == "BF16" else 8 if scheme == "fp8" else 4
     elements = billions * 10**9
-    return ArtifactFacts(
-        format="safetensors",
-        architecture="LlamaForCausalLM",
+    return builders.some_facts(
         scheme=scheme,
-        files=(FileFact(name="model.safetensors", size_bytes=1),),
-        context_tokens=131_072,
         layers=80,
         hidden_size=8192,
         intermediate_size=28_672,
         attention_heads=64,
-        vocab_size=128_256,
         attention=(LayerGroup(kind="full", layers=80, kv_heads=8, key_dim=128, value_dim=128),),
         tensors=(TensorGroup(role="block", dtype="BF16", count=1, elements=elements, bytes=elements * bits // 8),),
     )

@@ -4,7 +4,7 @@ Here: `Kind` → `Option`, and the options that one pod template can use togethe
 (`plan`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -19,12 +19,10 @@ SHARED_GPUS = "SharedGPUs"
 
 @dataclass(frozen=True)
 class Known:
-    """What plans rest on besides nodes: constants of the engine, kernels, and what CUDA offers of each product."""
+    """What plans rest on besides nodes: constants of the engine, and kernels."""
 
     chosen: Chosen
     kernels: KernelTable = field(default_factory=KernelTable)
-    cuda_totals: Mapping[str, int] = field(default_factory=dict)
-    """Bytes by product label, where the real total was seen; it replaces what is worked out from the label."""
     supports: dict[tuple[str, int], tuple[Kernel, ...]] = field(default_factory=dict)
     """What was found out in this plan, by KV cache and kind: asked for again with every context that is tried."""
 
@@ -111,7 +109,7 @@ def options_for(need: Need, kinds: Sequence[Kind], known: Known) -> Iterator[Opt
         if gpu not in sizes:
             sizes[gpu] = size_of(need, known.chosen, gpu)
         kernels = known.support(need, kind)
-        yield Option(need, kind, sizes[gpu], _capacity(kind, gpu, known), kernels, _refusal(need, kind, kernels))
+        yield Option(need, kind, sizes[gpu], _capacity(kind, gpu), kernels, _refusal(need, kind, kernels))
 
 
 def together(options: Sequence[Option]) -> list[Together]:
@@ -130,12 +128,10 @@ def _promise(group: Together) -> tuple[bool, bool, bool, int]:
     return group.now < pods, group.empty < pods, not holding, smallest
 
 
-def _capacity(kind: Kind, gpu: Gpu | None, known: Known) -> int:
+def _capacity(kind: Kind, gpu: Gpu | None) -> int:
     if gpu is None:
         return max(node.memory_allocatable_bytes for node in kind.nodes)
-    seen = known.cuda_totals.get(gpu.product, 0)
-    whole_card = kind.offer is not None and not kind.offer.is_slice and not kind.offer.sharing
-    return seen if seen and whole_card else gpu.usable_bytes
+    return gpu.usable_bytes
 
 
 def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel]) -> tuple[str, str] | None:

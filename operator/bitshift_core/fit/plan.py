@@ -4,7 +4,7 @@ Here: the verdict with its sentence, and what pods must carry to make it true. N
 (`fleet`, `options`), ways out (`advice`), affinities (`affinity`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -69,11 +69,10 @@ def plan_release(
     engines: EngineConstants,
     *,
     kernels: KernelTable | None = None,
-    cuda_totals: Mapping[str, int] | None = None,
 ) -> Fit:
     """Return whether all replicas fit beside what runs now, would fit on emptier nodes, or fit nowhere."""
     chosen = engines.choose(need.runtime, need.engine_version)
-    known = Known(chosen, kernels or KernelTable(), cuda_totals or {})
+    known = Known(chosen, kernels or KernelTable())
     fleet = nodes if isinstance(nodes, Fleet) else fleet_of(nodes)
     kinds = list(fleet.kinds_for(need))
     groups = together(list(options_for(need, kinds, known)))

@@ -19,7 +19,7 @@ import httpx
 from bitshift_core.artifact.errors import ArtifactError, malformed, unsupported
 
 from .credentials import DOCKER_HUB, WAY_OUT, Credentials
-from .spans import HeaderAuth, Span, SpanSource, asked, inside
+from .spans import HeaderAuth, Span, SpanSource, asked, inside, not_given
 
 _ADDRESS = re.compile(
     r"^(?P<host>[^/@]+)/(?P<repo>[a-z0-9][a-z0-9._/-]*)"
@@ -83,16 +83,10 @@ class OciSource(SpanSource):
 
     def refused(self, name: str, answer: httpx.Response) -> ArtifactError:
         """Return what the registry means; what may not be read is often answered as if it were not there."""
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            mend = (
-                "The login in `spec.sources.secret` may not pull it."
-                if self._login
-                else f"{WAY_OUT} with `.dockerconfigjson`, or REGISTRY_USERNAME and REGISTRY_PASSWORD."
-            )
-            return ArtifactError("ArtifactForbidden", f"{self._what}: {name} may not be read. {mend}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return ArtifactError("ArtifactNotFound", f"{self._what}: there is no {name}.")
-        return super().refused(f"{self._what}: {name}", answer)
+        mend = f"{WAY_OUT} with `.dockerconfigjson`, or REGISTRY_USERNAME and REGISTRY_PASSWORD."
+        if self._login:
+            mend = "The login in `spec.sources.secret` may not pull it."
+        return not_given(self._what, name, answer, mend) or super().refused(f"{self._what}: {name}", answer)
 
     def _manifest(self, reference: str) -> tuple[dict[str, Any], str]:
         """Return a manifest and its digest; one that was asked for by digest is held to it."""

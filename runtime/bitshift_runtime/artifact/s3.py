@@ -19,7 +19,7 @@ from bitshift_core.artifact.errors import ArtifactError, malformed
 from .choice import wanted
 from .credentials import WAY_OUT, Credentials
 from .source import Progress
-from .spans import Span, SpanSource, asked
+from .spans import Span, SpanSource, asked, not_given
 
 MAX_PAGES = 100
 DEFAULT_REGION = "us-east-1"
@@ -73,15 +73,11 @@ class S3Source(SpanSource):
     def refused(self, name: str, answer: httpx.Response) -> ArtifactError:
         """Return what the store means, in its own word where it says one."""
         where = f"s3://{self._bucket}"
-        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        mend = f"{WAY_OUT} with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        if self._key:
             mend = (
                 "The key in `spec.sources.secret` needs s3:GetObject and s3:ListBucket there, and the bucket's region."
-                if self._key
-                else f"{WAY_OUT} with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
             )
-            return ArtifactError("ArtifactForbidden", f"{where}: {name} may not be read. {mend}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return ArtifactError("ArtifactNotFound", f"{where}: there is no {name}.")
         if answer.status_code == httpx.codes.PRECONDITION_FAILED:
             return ArtifactError("ArtifactMoved", f"{where}: {name} was replaced while it was read: say `retry`.")
         if answer.status_code in (httpx.codes.MOVED_PERMANENTLY, httpx.codes.BAD_REQUEST):
@@ -90,7 +86,7 @@ class S3Source(SpanSource):
                 "ArtifactUnreadable",
                 f"{where} is in region {region}, not {self._region}: say `?region=` in the address.",
             )
-        return super().refused(f"{where}: {name}", answer)
+        return not_given(where, name, answer, mend) or super().refused(f"{where}: {name}", answer)
 
     def _folder(self, key: str) -> tuple[dict[str, Span], str]:
         """Return the objects beside the one that is named, or below the prefix that is."""

@@ -133,7 +133,7 @@ class HttpSource:
         with self._get(name, offset + len(known), end - 1) as answer:
             if answer.status_code != httpx.codes.PARTIAL_CONTENT:
                 raise self._refused(name, answer.status_code)
-            return known + _at_most(answer, end - offset - len(known))
+            return known + at_most(answer, end - offset - len(known))
 
     def sha256(self, name: str, progress: Progress) -> str:
         """Return nothing: headers are read without a download, and `fetch` checks the whole file."""
@@ -152,7 +152,7 @@ class HttpSource:
                 raise self._refused(name, answer.status_code)
             if total is None:
                 raise ArtifactError("RangeNotSupported", f"{self._base}{name} does not tell its size.")
-            self._heads[name] = _at_most(answer, HEAD_BYTES)
+            self._heads[name] = at_most(answer, HEAD_BYTES)
         return total
 
     def _get(self, name: str, first: int, last: int) -> "_Stream":
@@ -196,7 +196,7 @@ def _told_size(answer: httpx.Response) -> int | None:
     return int(total) if total.isdecimal() and len(total) < 20 else None
 
 
-def _at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
+def at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
     """Return the body up to the limit: a server may send more than it was asked for."""
     parts, held = [], 0
     for part in answer.iter_bytes():

@@ -12,7 +12,7 @@ import httpx
 
 from bitshift_core.artifact.errors import ArtifactError
 
-from .source import Progress, unreachable
+from .source import Progress, at_most, unreachable
 
 TRIED_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -127,15 +127,13 @@ def asked(client: httpx.Client, url: str, *, method: str = "GET", **options: obj
         raise unreachable(url.partition("?")[0], error) from error
 
 
-def at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
-    """Return the body up to the limit: a server may send more than it was asked for."""
-    parts, held = [], 0
-    for part in answer.iter_bytes():
-        parts.append(part)
-        held += len(part)
-        if held >= limit_bytes:
-            break
-    return b"".join(parts)[:limit_bytes]
+def not_given(where: str, name: str, answer: httpx.Response, mend: str) -> ArtifactError | None:
+    """Return the error for a file that may not be read, with its way out, or is not there; None for other answers."""
+    if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return ArtifactError("ArtifactForbidden", f"{where}: {name} may not be read. {mend}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return ArtifactError("ArtifactNotFound", f"{where}: there is no {name}.")
+    return None
 
 
 def inside(files: Mapping[str, Span], path: str, what: str) -> tuple[dict[str, Span], str]:

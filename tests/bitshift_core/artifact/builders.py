@@ -52,6 +52,19 @@ def gguf(metadata: Mapping[str, Any] = TINY, tensors: Mapping[str, tuple] = TINY
     return head + bytes(padded(len(head)) - len(head)) + data
 
 
+def llama_matrices(hidden: int, key_value: int, intermediate: int) -> dict[str, tuple[int, int]]:
+    """Return the shapes of one Llama layer's matrices, in the order of its checkpoints."""
+    return {
+        "self_attn.q_proj": (hidden, hidden),
+        "self_attn.k_proj": (key_value, hidden),
+        "self_attn.v_proj": (key_value, hidden),
+        "self_attn.o_proj": (hidden, hidden),
+        "mlp.gate_proj": (intermediate, hidden),
+        "mlp.up_proj": (intermediate, hidden),
+        "mlp.down_proj": (hidden, intermediate),
+    }
+
+
 def tensor_info(name: str, dtype: str, shape: tuple[int, ...], offset: int) -> bytes:
     dimensions = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
     return text(name) + dimensions + struct.pack("<IQ", TYPE_NUMBER[dtype], offset)

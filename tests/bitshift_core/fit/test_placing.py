@@ -144,14 +144,6 @@ def test_devices_that_are_claimed_carry_a_claim_and_no_affinity():
     assert fit.kernels[0].name == "Marlin"
 
 
-def test_the_total_that_cuda_was_seen_to_offer_replaces_what_a_label_says():
-    need = small(concurrent_sequences=16, context_tokens=8192)
-    short = plan(need, a_gpu_node(labels=H100), cuda_totals={"NVIDIA-H100-80GB-HBM3": 20 * GIB})
-
-    assert plan(need, a_gpu_node(labels=H100)).verdict == "Fits"
-    assert (short.reason, "offers 20.0 GiB" in short.message) == ("InsufficientGPUMemory", True)
-
-
 def test_pods_carry_the_tolerations_that_the_plan_counted_on():
     taints = (Taint("nvidia.com/gpu", "present", "NoSchedule"), Taint("team", "a", "NoSchedule"))
     node = replace(a_gpu_node(), taints=taints)

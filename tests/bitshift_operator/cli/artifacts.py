@@ -5,18 +5,10 @@ import math
 import struct
 from pathlib import Path
 
-from tests.bitshift_core.artifact.builders import gguf
+from tests.bitshift_core.artifact.builders import gguf, llama_matrices
 
 VOCABULARY, HIDDEN, INTERMEDIATE, KEY_VALUE, LAYERS = 128_256, 4_096, 14_336, 1_024, 32
-MATRICES = {
-    "self_attn.q_proj": (HIDDEN, HIDDEN),
-    "self_attn.k_proj": (KEY_VALUE, HIDDEN),
-    "self_attn.v_proj": (KEY_VALUE, HIDDEN),
-    "self_attn.o_proj": (HIDDEN, HIDDEN),
-    "mlp.gate_proj": (INTERMEDIATE, HIDDEN),
-    "mlp.up_proj": (INTERMEDIATE, HIDDEN),
-    "mlp.down_proj": (HIDDEN, INTERMEDIATE),
-}
+MATRICES = llama_matrices(HIDDEN, KEY_VALUE, INTERMEDIATE)
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "num_hidden_layers": LAYERS,
