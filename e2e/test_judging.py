@@ -11,6 +11,7 @@ import pytest
 
 from e2e.cluster import Cluster
 from e2e.cluster.settings import NODE_ADDRESS
+from e2e.demo import scenes
 from e2e.demo.scenes import ROOT
 from e2e.demo.target import get
 from e2e.demo.users import Users
@@ -130,10 +131,11 @@ def test_a_first_release_is_judged_against_its_parent_and_then_serves_at_a_route
     }
 
     model = Model(cluster, "first").given(spec)
-    status = model.comes_to(lambda status: status.get("phase") == "Serving", seconds=300, called="serving")
+    status = model.comes_to(lambda status: status.get("reason") == "Serving", seconds=300, called="serving")
 
     assert verdicts_of(status) == {"compatibility": "Passed", "quality": "Passed", "load": "Passed"}
     body = {"model": "smollm2", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
     url, host = f"{cluster.gateway_url}/v1/chat/completions", {"host": FIRST_HOST}
+    scenes.wait_for(lambda: httpx.get(url, headers=host).status_code != 404, 10, "route in the gateway", users)
     assert httpx.post(url, json=body, headers=host, timeout=60).status_code == 200
     model.gone()

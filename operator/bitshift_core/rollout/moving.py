@@ -127,9 +127,12 @@ def hand_over(seen: Observation) -> Plan:
     if seen.route and not seen.handed_over:
         message = f"{revision} serves; your HTTPRoute leads elsewhere again, so the overlay comes back."
         return Plan("Promoted", message, (RouteResting(revision, born=True),), SOON_SECONDS)
-    made = (MakeRoute(),) if seen.spec.traffic.gateway and not seen.own_route_exists else ()
+    if seen.spec.traffic.gateway and not seen.own_route_accepted:
+        made = () if seen.own_route_exists else (MakeRoute(),)
+        message = f"{revision} serves once the gateway accepts its HTTPRoute '{seen.name}-route'."
+        return Plan("AwaitingRoute", message, (*made, *_regrown(seen)))
     freed = (ScaleStableToZero(),) if seen.handed_over and seen.spec.after_promotion == "ScaleToZero" else ()
-    return Plan("Serving", f"{revision} serves.", (*made, *freed, *_regrown(seen)))
+    return Plan("Serving", f"{revision} serves.", (*freed, *_regrown(seen)))
 
 
 def _regrown(seen: Observation) -> tuple[Action, ...]:

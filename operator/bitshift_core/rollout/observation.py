@@ -188,6 +188,7 @@ class Observation:
     handed_over: bool = False
     handover: tuple[str, ...] = ()
     own_route_exists: bool = False
+    own_route_accepted: bool = False
     overlay: Overlay | None = None
     relay: Pods = Pods()
     relay_revision: str = ""

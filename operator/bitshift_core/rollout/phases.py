@@ -18,7 +18,6 @@ from .plan import (
     Decision,
     DropFinalizer,
     KeepVerdict,
-    MakeRoute,
     OwnFacts,
     Plan,
     ReadFacts,
@@ -156,12 +155,9 @@ def run_gates(seen: Observation) -> Plan:
 
 
 def serve_first_release(seen: Observation) -> Plan:
-    """Give the first release its Service and its route: nobody was served before, so nobody is moved."""
-    candidate = _candidate(seen)
-    actions: list[Action] = [ServeAs(candidate.revision)]
-    if not seen.judges_only:
-        actions.append(MakeRoute())
-    return Plan("FirstRelease", f"{candidate.revision} passed its gates and serves.", tuple(actions), wake_after=0.5)
+    """Give the first release its Service, and in the turn after that its route: nobody was served before."""
+    revision = _candidate(seen).revision
+    return Plan("FirstRelease", f"{revision} passed its gates and serves.", (ServeAs(revision),), wake_after=0.5)
 
 
 def settle(seen: Observation) -> Plan:

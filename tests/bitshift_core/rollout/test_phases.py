@@ -352,7 +352,26 @@ def test_the_first_release_of_all_serves_after_its_gates_without_moving_anybody(
     decision = decide(an_observation(spec=spec, stable=None, releases=(release,), baseline=SERVING))
 
     assert decision.phase == "Serving"
-    assert kinds(decision) == ["ServeAs", "MakeRoute"]
+    assert kinds(decision) == ["ServeAs"]
+
+
+@pytest.mark.parametrize(
+    ("route", "reason", "actions"),
+    [
+        ({}, "AwaitingRoute", ["MakeRoute"]),
+        ({"own_route_exists": True}, "AwaitingRoute", []),
+        ({"own_route_exists": True, "own_route_accepted": True}, "Serving", []),
+    ],
+    ids=["missing", "made", "accepted"],
+)
+def test_the_first_release_is_said_to_serve_once_the_gateway_took_its_route(route, reason, actions):
+    spec = a_spec(stable=None, parent={"artifact": "pvc://models/f16.gguf"}, traffic={"gateway": "gw", "hostname": "h"})
+    release = a_release(0, pods=SERVING, gates=passed())
+    served = {"current_revision": release.revision, "current_pods": SERVING}
+
+    decision = decide(an_observation(spec=spec, stable=None, releases=(release,), **served, **route))
+
+    assert (decision.phase, decision.plan.reason, kinds(decision)) == ("Serving", reason, actions)
 
 
 def test_a_suspended_rollout_keeps_counting():
