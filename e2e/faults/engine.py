@@ -1,6 +1,6 @@
-"""An engine that passes every gate and fails its users in one way: the real one answers behind it.
+"""An engine that passes every gate, and fails its users in one way once it is told to: the real one answers behind it.
 
-Standard library only: it runs in a bare Python image. Requests with a tenant header are users', all others are gates'.
+Standard library only: it runs in a bare Python image. `POST /fault` names the fault, in plain text.
 """
 
 import argparse
@@ -12,7 +12,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-TENANT_HEADER = "x-tenant-id"
 PIECES = {
     "empty": ("",),
     "repeating": ("round and round and ",) * 40,
@@ -23,7 +22,8 @@ PIECES = {
 WHOLE = ("error4xx", "error5xx", "no_first_token")
 LATE = {"ttft": 3.0, "itl": 0.6}
 """Seconds before the first piece, and between pieces."""
-ARGUMENTS: dict[str, str] = {}
+SAID = {"upstream": "", "fault": ""}
+"""Where the real engine listens, and what users meet instead of its answers."""
 
 
 class Engine(BaseHTTPRequestHandler):
@@ -36,7 +36,10 @@ class Engine(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer as the real engine does, but for the fault."""
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        fault = ARGUMENTS["fault"] if self.headers.get(TENANT_HEADER) else ""
+        if self.path == "/fault":
+            SAID["fault"] = body.decode()
+            return self._answer(200, "text/plain", iter(()))
+        fault = SAID["fault"]
         if fault == "no_first_token":
             time.sleep(0.2)
             self.close_connection = True
@@ -48,7 +51,7 @@ class Engine(BaseHTTPRequestHandler):
             self._made_up(fault, json.loads(body))
 
     def _forward(self, body: bytes, fault: str) -> None:
-        upstream = http.client.HTTPConnection(urlsplit(ARGUMENTS["upstream"]).netloc, timeout=120)
+        upstream = http.client.HTTPConnection(urlsplit(SAID["upstream"]).netloc, timeout=120)
         time.sleep(LATE["ttft"] if fault == "ttft" else 0)
         upstream.request("POST", self.path, body, {"content-type": "application/json"})
         answer = upstream.getresponse()
@@ -107,10 +110,9 @@ def main() -> None:
     """Serve until the process is ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--upstream", required=True)
-    parser.add_argument("--fault", default="")
     parser.add_argument("--port", type=int, default=8080)
     known, _ = parser.parse_known_args()  # the rest are the engine's flags
-    ARGUMENTS.update(fault=known.fault, upstream=known.upstream)
+    SAID["upstream"] = known.upstream
     ThreadingHTTPServer(("0.0.0.0", known.port), Engine).serve_forever()
 
 
