@@ -1,6 +1,7 @@
-"""Files over HTTP, by range, from this machine to pods; what was sent is counted, so that a test may hold it down."""
+"""Files over HTTP or HTTPS, by range, from this machine to pods; what was sent is counted, so that a test may hold it down."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ class FileServer:
 
 
 @contextmanager
-def serving(folder: Path, host: str) -> Iterator[FileServer]:
+def serving(folder: Path, host: str, tls: ssl.SSLContext | None = None) -> Iterator[FileServer]:
     """Serve a folder until the end of the block."""
     loop = asyncio.new_event_loop()
     server = FileServer("")
@@ -39,9 +40,9 @@ def serving(folder: Path, host: str) -> Iterator[FileServer]:
         application.router.add_get("/{name}", answer)
         runner = web.AppRunner(application)
         await runner.setup()
-        site = web.TCPSite(runner, host, 0)
+        site = web.TCPSite(runner, host, 0, ssl_context=tls)
         await site.start()
-        server.url = f"http://{host}:{runner.addresses[0][1]}"
+        server.url = f"http{'s' if tls else ''}://{host}:{runner.addresses[0][1]}"
         return runner
 
     runner = loop.run_until_complete(start())

@@ -2,17 +2,19 @@
 
 import hashlib
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from e2e.cluster import Cluster
 from e2e.cluster.settings import NODE_ADDRESS
 from e2e.demo import scenes
-from e2e.demo.scenes import ROOT
+from e2e.demo.scenes import NAMESPACE, ROOT
 from e2e.demo.target import get
 from e2e.demo.users import Users
 from e2e.file_server import serving
@@ -91,15 +93,21 @@ def test_the_verdict_follows_the_bytes_and_not_the_name(cluster: Cluster, users:
     model.gone()
 
 
-def test_an_artifact_is_sized_by_its_header_alone_and_then_fetched_and_held_to_its_digest(
+def test_an_artifact_over_https_is_sized_by_its_header_alone_and_then_fetched_and_held_to_its_digest(
     cluster: Cluster, users: Users
 ):
     whole = model_file("Q2_K")
     digest = f"sha256:{hashlib.sha256(whole.read_bytes()).hexdigest()}"
-    with serving(whole.parent, NODE_ADDRESS) as server:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(NODE_ADDRESS).configure_cert(tls)
+    metadata = {"name": "authorities", "namespace": NAMESPACE}
+    bundle = {"ca.crt": authority.cert_pem.bytes().decode()}
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": bundle})
+    with serving(whole.parent, NODE_ADDRESS, tls) as server:
         rung = {"name": "q2-k", "artifact": f"{server.url}/{whole.name}", "digest": digest}
         spec = {"stable": {"service": "chat"}, "ladder": [rung], "gates": QUICK_GATES, "traffic": {"mode": "None"}}
-        model = Model(cluster, "fetched").given(spec | {"serving": {"extraArgs": ["--threads", "1"]}})
+        spec |= {"serving": {"extraArgs": ["--threads", "1"]}, "sources": {"caBundle": {"configMap": "authorities"}}}
+        model = Model(cluster, "fetched").given(spec)
         model.comes_to(lambda status: status.get("phase") == "Starting", seconds=60, called="sized")
         header_bytes = sum(server.sent_bytes)
 

@@ -139,6 +139,13 @@ class SecretRef(ApiObject):
     key: Annotated[str, Field(min_length=1, max_length=253)] = "api-key"
 
 
+class CaBundle(ApiObject):
+    """A key of a ConfigMap in the same namespace that holds certificates in PEM."""
+
+    config_map: Annotated[str, Field(min_length=1, max_length=253)]
+    key: Annotated[str, Field(min_length=1, max_length=253)] = "ca.crt"
+
+
 class Rung(ApiObject):
     """One step of the ladder: an artifact and what is different about serving it."""
 
@@ -158,6 +165,8 @@ class Sources(ApiObject):
     `REGISTRY_PASSWORD` or `.dockerconfigjson`; `HTTP_TOKEN`."""
     cache_claim: Annotated[str | None, Field(min_length=1, max_length=253)] = None
     """A claim, writable from every node, on which fetched artifacts stay; each pod fetches its own when unset."""
+    ca_bundle: CaBundle | None = None
+    """Authorities that are trusted besides the public ones where artifacts are read or fetched over TLS."""
 
 
 class Stable(ApiObject):

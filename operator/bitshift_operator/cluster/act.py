@@ -132,11 +132,10 @@ class Turn:
 
     def _sources(self) -> ArtifactAccess:
         """Return how the containers that read or fetch artifacts reach them."""
-        settings = self.settings
+        settings, sources = self.settings, self.seen.spec.sources
         endpoints = {"HF_ENDPOINT": settings.hugging_face_endpoint, "AWS_ENDPOINT_URL": settings.s3_endpoint}
-        return ArtifactAccess(
-            self.seen.spec.sources.secret or "", {key: each for key, each in endpoints.items() if each}
-        )
+        named = {key: each for key, each in endpoints.items() if each}
+        return ArtifactAccess(sources.secret or "", named, sources.ca_bundle)
 
     async def _keep_chat_template(self, resolved: Resolved) -> None:
         """Keep a copy of the template that nobody edits: a pod that starts later must read the same."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bitshift_core.api.base import API_VERSION
+from bitshift_core.api.v1alpha1 import CaBundle
 from bitshift_core.rollout import names
 
 Manifest = dict[str, Any]
@@ -37,6 +38,7 @@ CREDENTIALS: Mapping[str, str] = {
     "HTTP_TOKEN": "HTTP_TOKEN",
 }
 """Keys of a Secret of `sources.secret`, and the variable that each becomes."""
+CA_FILE_VARIABLE, TRUSTED = "BITSHIFT_CA_FILE", "/trusted"
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,14 @@ class ArtifactAccess:
     """The Secret that may hold credentials; only its known keys are taken, and none must be there."""
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Variables that name another Hub or another store than the usual one."""
+    ca_bundle: CaBundle | None = None
 
     def environment(self) -> list[Manifest]:
         """Return the variables; credentials by reference alone."""
-        literal: list[Manifest] = [{"name": name, "value": value} for name, value in self.endpoints.items()]
+        trusted = {CA_FILE_VARIABLE: f"{TRUSTED}/ca.crt"} if self.ca_bundle else {}
+        literal: list[Manifest] = [
+            {"name": name, "value": value} for name, value in {**self.endpoints, **trusted}.items()
+        ]
         keys = CREDENTIALS.items() if self.secret else ()
         return literal + [
             {
@@ -91,6 +97,18 @@ class ArtifactAccess:
             }
             for key, variable in keys
         ]
+
+    def mounts(self) -> list[Manifest]:
+        """Return the mount of the certificates, if any are named."""
+        return [{"name": "trusted", "mountPath": TRUSTED, "readOnly": True}] if self.ca_bundle else []
+
+    def volumes(self) -> list[Manifest]:
+        """Return the volume of the certificates; the container itself says what is missing in it."""
+        if not self.ca_bundle:
+            return []
+        items = [{"key": self.ca_bundle.key, "path": "ca.crt"}]
+        source = {"name": self.ca_bundle.config_map, "items": items, "optional": True}
+        return [{"name": "trusted", "configMap": source}]
 
 
 OPEN_ACCESS = ArtifactAccess()

@@ -63,6 +63,7 @@ def release(
     }
     if fetched := [each for each in resolved.places if each.fetch_to and not each.image]:
         pod["initContainers"] = [_fetch(each, sources, runtime_image, pull_policy) for each in fetched]
+        pod["volumes"] += sources.volumes()
     if sources.secret and any(each.image for each in resolved.places):
         pod["imagePullSecrets"] = [{"name": sources.secret}]
     if affinity:
@@ -222,7 +223,7 @@ def _fetch(place: Place, sources: ArtifactAccess, image: str, pull_policy: str) 
         "securityContext": dict(RESTRICTED_CONTAINER),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
-        "volumeMounts": [{"name": place.volume, "mountPath": place.mount}],
+        "volumeMounts": [{"name": place.volume, "mountPath": place.mount}, *sources.mounts()],
     }
     if environment := sources.environment():
         container["env"] = environment

@@ -27,8 +27,8 @@ def facts(
     arguments = ["facts", "--uri", uri, "--config-map", config_map]
     arguments += ["--mount", "/models"] if claim else []
     arguments += ["--digest", digest] if digest else []
-    mounts = [{"name": "models", "mountPath": "/models", "readOnly": True}] if claim else []
-    volumes = [volume("models", claim)] if claim else []
+    mounts = [{"name": "models", "mountPath": "/models", "readOnly": True}] if claim else sources.mounts()
+    volumes = [volume("models", claim)] if claim else sources.volumes()
     made = _job(
         owner, name, account, arguments, image, pull_policy, FACTS_SECONDS, mounts=mounts, volumes=volumes, role="facts"
     )

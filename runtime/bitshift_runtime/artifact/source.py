@@ -5,6 +5,7 @@ Here: names, sizes, ranges, digests. Not here: which files make an artifact (`in
 
 import hashlib
 import os
+import ssl
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -14,6 +15,7 @@ import httpx
 
 from bitshift_core.artifact.errors import ArtifactError
 
+CA_FILE = "BITSHIFT_CA_FILE"
 HASH_CHUNK_BYTES = 4 << 20
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 HEAD_BYTES = 4_096
@@ -209,10 +211,30 @@ def at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
 
 def unreachable(url: str, error: Exception) -> ArtifactError:
     """Return the error for a server that cannot be reached or breaks off."""
-    return ArtifactError("ArtifactUnreachable", f"{url} could not be read: {type(error).__name__}: {str(error)[:200]}")
+    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+    mend = " If its authority is your own, name it in `spec.sources.caBundle`." if untrusted else ""
+    message = f"{url} could not be read: {type(error).__name__}: {str(error)[:200]}{mend}"
+    return ArtifactError("ArtifactUnreachable", message)
 
 
 def http_client() -> httpx.Client:
-    """Return the client that all reads and threads share: redirects are followed, proxies of the environment used."""
+    """Return the client that all reads and threads share: redirects are followed, proxies of the environment used.
+
+    Certificates in the file that `BITSHIFT_CA_FILE` names are trusted besides the public ones.
+    """
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-    return httpx.Client(follow_redirects=True, max_redirects=5, timeout=timeout)
+    return httpx.Client(follow_redirects=True, max_redirects=5, timeout=timeout, verify=_trust(os.environ.get(CA_FILE)))
+
+
+def _trust(file: str | None) -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    if file:
+        try:
+            context.load_verify_locations(file)
+        except OSError as error:  # ssl.SSLError is one
+            message = (
+                f"`spec.sources.caBundle` holds no certificates in PEM ({error.strerror or error}): "
+                "create its ConfigMap with them under its `key`."
+            )
+            raise ArtifactError("CaBundleUnreadable", message) from error
+    return context

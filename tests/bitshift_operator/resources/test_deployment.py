@@ -1,5 +1,6 @@
 import copy
 
+from bitshift_core.api.v1alpha1 import CaBundle
 from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
 from bitshift_core.rollout.releases import Beside
@@ -152,6 +153,18 @@ def test_a_model_of_the_hub_is_fetched_by_its_commit_with_credentials_that_the_e
     assert engine["args"][engine["args"].index("--model") + 1] == "/models/artifact"
     assert {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY"} <= {each["name"] for each in fetch["env"]}
     assert "models" not in str(engine["env"]) and mounts_of(engine)["models"] == ("/models", True)
+
+
+def test_certificates_are_mounted_where_an_artifact_is_fetched_and_nowhere_else():
+    access = ArtifactAccess(ca_bundle=CaBundle(config_map="authorities", key="own.pem"))
+    manifest = a_release("https://models.example/m.gguf", access=access)
+    (fetch,), engine = pod_of(manifest)["initContainers"], container_of(manifest)
+    volume = next(each for each in pod_of(manifest)["volumes"] if each["name"] == "trusted")
+
+    assert volume["configMap"]["name"] == "authorities"
+    assert volume["configMap"]["items"] == [{"key": "own.pem", "path": "ca.crt"}]
+    assert {"name": "BITSHIFT_CA_FILE", "value": "/trusted/ca.crt"} in fetch["env"]
+    assert "trusted" in mounts_of(fetch) and "trusted" not in mounts_of(engine)
 
 
 def test_a_gguf_of_the_hub_is_named_by_its_file():

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,11 +43,13 @@ class Loopback:
         raise NotImplementedError
 
     @contextmanager
-    def started(self) -> Iterator[Any]:
+    def started(self, tls: ssl.SSLContext | None = None) -> Iterator[Any]:
         server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
         try:
             yield self
         finally:
