@@ -10,6 +10,7 @@ from .plan import (
     Action,
     AskPods,
     DropFinalizer,
+    LeaveBehind,
     MakeRoute,
     Neutralise,
     Plan,
@@ -153,7 +154,10 @@ def let_go(seen: Observation) -> Plan:
     """Bring traffic home before anything of ours disappears, then let the object go."""
     overlay = seen.overlay
     if overlay is None:
-        return Plan(DELETED, "The object is deleted.", (DropFinalizer(),) if seen.has_finalizer else ())
+        if not seen.has_finalizer:
+            return Plan(DELETED, "The object is deleted.")
+        left = (LeaveBehind(seen.current_revision),) if seen.users_lead_here and seen.current_revision else ()
+        return Plan(DELETED, "The object is deleted; what your route leads to stays.", (*left, DropFinalizer()))
     said = (DELETED, "The object is deleted: traffic goes home first.")
     if overlay.reading.state in ("live", "born") or not overlay.reading.consistent:
         return Plan(*said, actions=(RouteHome(*said), Verify()), wake_after=SOON_SECONDS)
@@ -163,7 +167,7 @@ def let_go(seen: Observation) -> Plan:
         return Plan(*said, wake_after=1)
     if overlay.reading.state == "home":
         return Plan(*said, actions=(Neutralise(),), wake_after=SOON_SECONDS)
-    return Plan(*said, actions=(RemoveOverlay(), DropFinalizer()), wake_after=SOON_SECONDS)
+    return Plan(*said, actions=(RemoveOverlay(),), wake_after=SOON_SECONDS)
 
 
 def _make_live(seen: Observation, overlay: Overlay, revision: str) -> Plan:

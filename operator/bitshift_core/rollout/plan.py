@@ -160,6 +160,13 @@ class RemoveRelay:
 
 
 @dataclass(frozen=True)
+class LeaveBehind:
+    """Let a release that the user's own route leads to outlive the object: it belongs to nobody from then on."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
 class DropFinalizer:
     """Let the object go."""
 
@@ -167,7 +174,8 @@ class DropFinalizer:
 Action = (
     ReadFacts | OwnFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route
     | RouteHome | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute
-    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | DropFinalizer
+    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | LeaveBehind
+    | DropFinalizer
 )  # fmt: skip
 
 
