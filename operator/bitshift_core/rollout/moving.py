@@ -10,6 +10,7 @@ from .plan import (
     Action,
     AskPods,
     DropFinalizer,
+    HoldObject,
     LeaveBehind,
     MakeRoute,
     Neutralise,
@@ -141,8 +142,8 @@ def _regrown(seen: Observation) -> tuple[Action, ...]:
     current = next((each for each in seen.releases if each.revision == seen.current_revision), None)
     if not current or not current.resolved:
         return ()
-    if not seen.current_pods.exists:
-        return (StartRelease(current),)
+    if not seen.current_pods.exists:  # or it was left behind by an object of this name
+        return (*((HoldObject(),) if seen.users_lead_here else ()), StartRelease(current))
     asked = current.rung.serving.replicas or seen.spec.serving.replicas
     scaled_by_another = seen.stable is not None and seen.stable.autoscaled
     if asked is None or scaled_by_another or seen.current_pods.desired == asked:

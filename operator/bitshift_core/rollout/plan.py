@@ -167,6 +167,11 @@ class LeaveBehind:
 
 
 @dataclass(frozen=True)
+class HoldObject:
+    """Have the object wait for us when it is deleted."""
+
+
+@dataclass(frozen=True)
 class DropFinalizer:
     """Let the object go."""
 
@@ -175,7 +180,7 @@ Action = (
     ReadFacts | OwnFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route
     | RouteHome | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute
     | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | LeaveBehind
-    | DropFinalizer
+    | HoldObject | DropFinalizer
 )  # fmt: skip
 
 

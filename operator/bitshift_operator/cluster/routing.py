@@ -73,6 +73,8 @@ class Router:
                 await self.remove_overlay()
             case plan.MakeRoute():
                 await self.make_route()
+            case plan.HoldObject():
+                await self.set_finalizer(True)
             case plan.DropFinalizer():
                 await self.set_finalizer(False)
             case _:
