@@ -39,7 +39,7 @@ def busy_users(cluster: OwnCluster, users: Users, tmp_path_factory: pytest.TempP
     profile["spec"] |= {"image": "bitshift.local/faulty-engine:1", "imageSubstrings": ["faulty-engine"]}
     apply(cluster, yaml.safe_dump(profile))
     busy = scenes.before(
-        cluster, CONSOLE, Path(tmp_path_factory.mktemp("busy")), per_second=1.2, more=("--json-percent", "50")
+        cluster, CONSOLE, Path(tmp_path_factory.mktemp("busy")), per_second=1.2, more=("--json-percent", "25")
     )
     yield busy
     busy.stop()

@@ -29,6 +29,22 @@ QUESTIONS = (
     "Which animal says meow?",
     "What is the opposite of hot?",
 )
+AS_JSON = {
+    "max_tokens": 40,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "answer",
+            "schema": {
+                "type": "object",
+                "properties": {"answer": {"type": "string", "maxLength": 12}},
+                "required": ["answer"],
+                "additionalProperties": False,
+            },
+        },
+    },
+}
+"""Short enough for the reply to end: JSON that a limit cuts off would count as broken."""
 FILLER = "The quick brown fox jumps over the lazy dog near the old river bank. "
 
 
@@ -128,7 +144,7 @@ class Users:
             "temperature": 0,
             "seed": number,
             "stream": streamed,
-        } | ({"response_format": {"type": "json_object"}} if number % 100 < self.json_percent else {})
+        } | (AS_JSON if number % 100 < self.json_percent else {})
 
 
 async def _sleep_until(due: float, stop: asyncio.Event) -> None:
