@@ -8,7 +8,7 @@ from bitshift_core.artifact.digests import text_digest
 from bitshift_core.evidence.live import LiveState
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names, plan
-from bitshift_core.rollout.pods import has_answered
+from bitshift_core.rollout.one_pod import has_answered
 from bitshift_core.rollout.seeing import see
 from bitshift_operator.cluster.act import Turn
 from bitshift_operator.cluster.errors import Conflict
