@@ -21,7 +21,7 @@ LONGEST_QUOTE, LONGEST_SENTENCE = 64, 600
 MOST_KERNELS = 8
 LARGEST = 1 << 53
 _TIME = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)) ?")
-_QUOTABLE = re.compile(r"[^\w .,:+\-/%()\[\]]", re.ASCII)
+_QUOTABLE = re.compile(r"[^\w .,:+=\-/%()\[\]]", re.ASCII)
 
 KernelName = Annotated[str, Field(max_length=LONGEST_QUOTE, pattern=r"^[\w .\-]+$")]
 
