@@ -21,7 +21,7 @@ from bitshift_core.starting.rules import LogRules
 from .client import Kube
 from .errors import ApiError
 
-TAIL_LINES, KEPT_CHARACTERS = 200, 65_536
+TAIL_LINES, KEPT_CHARACTERS = 400, 65_536
 LIMIT_BYTES = 262_144
 """Guards memory alone: the server cuts the end off beyond it, where the newest lines are."""
 MOST_PODS = 4

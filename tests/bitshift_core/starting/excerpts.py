@@ -29,10 +29,10 @@ STAGES = [
     ("vllm", "vllm-project/vllm issue 38820",
      "(Worker_TP0 pid=34322) INFO 05-06 20:59:59 [gpu_model_runner.py:4879] Model loading took 12.66 GiB memory and "
      "31.657031 seconds", "Compiling", None),
-    ("vllm", "vllm-project/vllm issue 18730",
-     "INFO 05-23 09:31:43 [backends.py:430] Dynamo bytecode transform time: 19.00 s\n"
-     "INFO 05-23 09:31:43 [backends.py:420] Using cache directory: /home/llm/.cache/vllm/torch_compile_cache/1dbb3e77cd/"
-     "rank_0_0 for vLLM's torch.compile", "Compiling", None),
+    ("vllm", "noonghunna/club-3090 pull request 594",
+     "(Worker_TP0 pid=101) INFO 07-06 10:46:16 [backends.py:1089] Using cache directory: ~/.cache/vllm/torch_compile_cache/"
+     "5c1b2270cd/rank_0_0/eagle_head for vLLM's torch.compile\n(Worker_TP0 pid=101) INFO 07-06 10:46:16 "
+     "[backends.py:1148] Dynamo bytecode transform time: 0.10 s", "Compiling", None),
     ("vllm", "vllm-project/vllm pull request 12569",
      "INFO 01-30 03:19:07 backends.py:321] Compiling a graph for general shape takes 41.86 s", "Compiling", None),
     ("vllm", "vllm-project/vllm issue 25848",
@@ -51,8 +51,8 @@ STAGES = [
      "(EngineCore_DP0 pid=60) INFO 01-09 07:47:43 [kv_cache_utils.py:1305] GPU KV cache size: 38,272 tokens\n"
      "(EngineCore_DP0 pid=60) INFO 01-09 07:47:47 [cpu_model_runner.py:65] Warming up model for the compilation...",
      "Warming", None),
-    ("llamacpp", "AtomicBot-ai/atomic-llama-cpp-turboquant issue 69",
-     "0.00.022.107 I srv    load_model: loading model '/home/username/models/Ling-3.0-flash-AD-Q5_K_M-00001-of-00002.gguf'",
+    ("llamacpp", "scrya-com/rotorquant issue 9",
+     "main: loading model\nsrv    load_model: loading model 'H:\\LMSTUDIOM_MODELs\\gemma-4-26B-A4B-it-Q4_K_M.gguf'",
      "Loading", None),
     ("llamacpp", "ggml-org/llama.cpp issue 20431",
      "load_tensors: loading model tensors, this can take a while... (mmap = true, direct_io = false)", "Loading", None),
