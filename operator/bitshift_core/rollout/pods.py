@@ -40,7 +40,8 @@ def pods_of(
         return Pods()
     said = logs or {}
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    read = [(pod, said.get(pod["metadata"].get("name", ""), NOTHING_SAID)) for pod in alive]
+    alive.sort(key=_name)  # or what is told of one of them would change from turn to turn
+    read = [(pod, said.get(_name(pod), NOTHING_SAID)) for pod in alive]
     failures = [failure for pod, log in read if (failure := failure_of(pod, log, engine, fetch))]
     starts = [start_of(pod, log, fetch if fetching_since(pod) else engine) for pod, log in read]
     slowest = min(starts, key=_how_far, default=Start(""))
@@ -78,6 +79,10 @@ def unschedulable(pod: Manifest) -> str:
     """Return the scheduler's sentence when no node has room."""
     found = condition(pod, "PodScheduled")
     return str(found.get("message", "")) if found.get("reason") == "Unschedulable" else ""
+
+
+def _name(pod: Manifest) -> str:
+    return str(pod["metadata"].get("name", ""))
 
 
 def _how_far(start: Start) -> tuple[int, float]:

@@ -85,11 +85,15 @@ def read_log(rules: EngineLines, text: str) -> LogReading:
 
 
 def lines_of(text: str) -> Sequence[Line]:
-    """Return the last lines, each as long as is looked at; a progress bar's states are lines of their own."""
-    found = []
+    """Return the last lines, each as long as is looked at; a progress bar's states are lines of their own.
+
+    A line without a time was seen no earlier than the one before it.
+    """
+    found: list[Line] = []
+    at = 0.0
     for raw in text.rsplit("\n", MOST_LINES)[-MOST_LINES:]:
         time = _TIME.match(raw)
-        at = _seconds(time[1]) if time else 0.0
+        at = (_seconds(time[1]) if time else 0.0) or at
         parts = raw[time.end() if time else 0 :].split("\r")
         found += [Line(at, part[:LONGEST_LINE]) for part in parts if part.strip()]
     return found[-MOST_LINES:]

@@ -81,7 +81,9 @@ async def _tail(kube: Kube, namespace: str, pod: str, container: str, *, previou
     except ApiError as error:
         log.info("the log of a pod that starts cannot be read", extra={"pod": pod, "why": str(error)})
         return ""
-    return text[-KEPT_CHARACTERS:]
+    if len(text) <= KEPT_CHARACTERS:
+        return text
+    return text[-KEPT_CHARACTERS:].partition("\n")[2]  # the first line is a piece without its time
 
 
 async def _nothing() -> str:

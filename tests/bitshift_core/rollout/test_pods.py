@@ -1,6 +1,7 @@
 import pytest
 
 from bitshift_core.api.conditions import timestamp
+from bitshift_core.rollout import names
 from bitshift_core.rollout.pods import pods_of
 from bitshift_core.rollout.snapshot import PodLog
 from tests.bitshift_core.rollout.a_pod import CRASH, a_container, a_pod, answering
@@ -72,6 +73,15 @@ def test_a_crash_whose_log_says_that_it_comes_again_decides_at_once(line, fatal)
 
     assert found.fatal is fatal
     assert found.failure
+
+
+def test_what_one_of_several_pods_tells_does_not_depend_on_their_order():
+    pods = [
+        answering(a_pod(name=name), **{names.REPORT: f'{{"kvTokens": {tokens}}}'})
+        for name, tokens in (("b", 2), ("a", 1))
+    ]
+
+    assert pods_of(DEPLOYMENT, pods).report == pods_of(DEPLOYMENT, pods[::-1]).report
 
 
 def test_what_a_running_engine_complains_of_is_a_hint_and_no_failure():

@@ -52,6 +52,12 @@ def test_a_draft_that_loads_later_is_no_way_back():
     assert read_log(RULES.of("vllm"), log).stage == "Repacking"
 
 
+def test_a_line_without_a_time_was_seen_no_earlier_than_the_one_before():
+    log = at(NOW, "Traceback") + "GPU KV cache size: 1,024 tokens"
+
+    assert read_log(RULES.of("vllm"), log).since == NOW
+
+
 def test_the_states_of_a_progress_bar_are_lines_of_their_own_with_one_time():
     bar = "Capturing CUDA graphs:   1%|  | 1/67 [00:00]\rCapturing CUDA graphs:  97%|##| 65/67 [00:15]"
     first, last = lines_of(at(NOW, bar))
