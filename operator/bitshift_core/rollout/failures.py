@@ -18,8 +18,13 @@ def failure_of(
     log: PodLog = NOTHING_SAID,
     engine: EngineLines = NO_RULES,
     fetch: EngineLines = NO_RULES,
+    *,
+    may_quote: bool = True,
 ) -> Failure | None:
-    """Return why a pod does not start; None while nothing is wrong."""
+    """Return why a pod does not start; None while nothing is wrong.
+
+    Last words are quoted only of pods that no user's prompt ever reached.
+    """
     status = pod.get("status", {})
     initial = [(each, fetch) for each in status.get("initContainerStatuses") or []]
     for container, rules in (*initial, *((each, engine) for each in status.get("containerStatuses") or [])):
@@ -33,7 +38,7 @@ def failure_of(
         died = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
         if died and not is_ready(pod) and died.get("exitCode"):
             said = log.previous if rules is engine else ""
-            return _death(container, died, said, rules, may_quote=not has_ever_answered(pod))
+            return _death(container, died, said, rules, may_quote=may_quote and not has_ever_answered(pod))
         if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError"):
             message = f"The container cannot be created: {_tail(waiting.get('message', ''))}"
             return Failure("ContainerCannotBeCreated", message)
@@ -41,10 +46,7 @@ def failure_of(
 
 
 def _death(container: Manifest, died: Manifest, log: str, rules: EngineLines, *, may_quote: bool) -> Failure:
-    """Return what a container died of: by its log, else by its exit code, else in its own last words.
-
-    Words are quoted only while no prompt ever reached the pod.
-    """
+    """Return what a container died of: by its log, else by its exit code, else in its own last words."""
     code, name = int(died.get("exitCode", 0)), container["name"]
     exited = f"The container '{name}' exited with code {code} ({container.get('restartCount', 0)} restarts)"
     last = died.get("message", "")

@@ -31,6 +31,8 @@ def pods_of(
     logs: Mapping[str, PodLog] | None = None,
     engine: EngineLines = NO_RULES,
     fetch: EngineLines = NO_RULES,
+    *,
+    may_quote: bool = True,
 ) -> Pods:
     """Return how far the pods of a Deployment are; pods that are going away do not count.
 
@@ -42,7 +44,7 @@ def pods_of(
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     alive.sort(key=_name)  # or what is told of one of them would change from turn to turn
     read = [(pod, said.get(_name(pod), NOTHING_SAID)) for pod in alive]
-    failures = [failure for pod, log in read if (failure := failure_of(pod, log, engine, fetch))]
+    failures = [failure for pod, log in read if (failure := failure_of(pod, log, engine, fetch, may_quote=may_quote))]
     starts = [start_of(pod, log, fetch if fetching_since(pod) else engine) for pod, log in read]
     slowest = min(starts, key=_how_far, default=Start(""))
     hints = [start.reading.failure.message for start in starts if start.reading.failure]
@@ -64,14 +66,18 @@ def pods_of(
 
 
 def pods_named(snapshot: Snapshot, name: str, *, asked: bool = True, runtime: str = "") -> Pods:
-    """Return the pods of one Deployment of ours; where none is asked a prompt, as in the relay, Ready is enough."""
+    """Return the pods of one Deployment of ours; where none is asked a prompt, as in the relay, Ready is enough.
+
+    With the engine's `runtime` they are those of a release that is tried: what it prints is understood, and quoted.
+    """
     deployment = snapshot.deployments.get(name)
     if deployment is None:
         return Pods()
     wanted = deployment["spec"]["selector"]["matchLabels"]
     mine = [pod for pod in snapshot.pods if wanted.items() <= (pod["metadata"].get("labels") or {}).items()]
     rules = snapshot.log_rules
-    found = pods_of(deployment, mine, snapshot.logs, rules.of(runtime) if runtime else NO_RULES, rules.fetch)
+    engine = rules.of(runtime) if runtime else NO_RULES
+    found = pods_of(deployment, mine, snapshot.logs, engine, rules.fetch, may_quote=bool(runtime))
     return found if asked else replace(found, answered=found.ready)
 
 

@@ -5,7 +5,7 @@ Here: which pods' logs, how much of them. Not here: what a line means (`starting
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -39,18 +39,24 @@ def load_log_rules() -> LogRules:
 
 async def starting_logs(kube: Kube, read: Snapshot) -> dict[str, Any]:
     """Return the logs of the model's pods that never answered a prompt; none for a model that is settled."""
-    current = current_revision(read)
-    starting = [pod for pod in read.pods if _starts(pod, current)][:MOST_PODS]
+    served = {current_revision(read), _relayed_revision(read)}
+    starting = [pod for pod in read.pods if _starts(pod, served)][:MOST_PODS]
     found = await asyncio.gather(*(_log_of(kube, read.namespace, pod) for pod in starting))
     logs = {pod["metadata"]["name"]: each for pod, each in zip(starting, found, strict=True)}
     return {"logs": logs, "log_rules": load_log_rules()}
 
 
-def _starts(pod: Mapping[str, Any], current: str) -> bool:
+def _relayed_revision(read: Snapshot) -> str:
+    """Return the candidate that users may be on already: the one that the relay leads to."""
+    relay = read.deployments.get(names.relay_name(read.name)) or {"metadata": {}}
+    return str((relay["metadata"].get("annotations") or {}).get(names.REVISION, ""))
+
+
+def _starts(pod: Mapping[str, Any], served: Collection[str]) -> bool:
     """Return whether a pod's log may be read: once users' prompts reached it, nothing of it is."""
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
-    if labels.get(names.ROLE) != "release" or labels.get(names.REVISION) == current:
+    if labels.get(names.ROLE) != "release" or labels.get(names.REVISION) in served:
         return False
     at_work = is_ready(pod) or container_at_work(pod) or has_crashed(pod)
     return bool(at_work) and not metadata.get("deletionTimestamp") and not has_ever_answered(pod)

@@ -43,6 +43,8 @@ def test_once_a_prompt_reached_a_pod_none_of_its_words_are_quoted():
     assert SECRET in quoted.message
     assert SECRET not in told.message
     assert told.message.endswith("Its log tells more.")
+    crashed = a_pod(a_container(last=CRASH | {"message": SECRET}), ready=False)
+    assert SECRET not in failure_of(crashed, may_quote=False).message
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,13 @@ async def test_a_settled_model_reads_no_logs(api):
     assert await read(api, pod | {"status": any_pod()["status"]}, snapshot=snapshot) == {}
 
 
+async def test_a_candidate_that_the_relay_leads_to_reads_no_logs_however_new_its_pod_is(api):
+    pod = of_release()
+    relay = {"metadata": {"annotations": {names.REVISION: pod["metadata"]["labels"][names.REVISION]}}}
+
+    assert await read(api, pod, snapshot=a_snapshot(deployments={"chat-relay": relay})) == {}
+
+
 async def test_one_turn_reads_the_logs_of_a_few_pods(api):
     pods = [of_release(name=f"p-{number}") for number in range(9)]
 
