@@ -6,6 +6,7 @@ PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
 HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
+export PYTHONDONTWRITEBYTECODE :=   # compiled once, not at every start
 # A word like TESTS=e2e/test_rollback.py narrows `make e2e` down; `make test-all` runs all of e2e/.
 TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
 
@@ -35,7 +36,7 @@ check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fa
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest tests
+	.venv/bin/pytest tests -n auto --dist loadfile
 	$(HELM) lint --strict charts/bitshift
 
 .PHONY: e2e

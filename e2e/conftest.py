@@ -33,7 +33,9 @@ def users(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     users.stop()
 
 
-ORDER = ("test_bad_input", "test_judging", "test_rollout", "test_rollback", "test_install", "test_signals")
+ORDER = tuple(
+    f"test_{each}" for each in ("bad_input", "judging", "rollout", "rollback", "install", "handover", "signals")
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

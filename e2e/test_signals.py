@@ -13,7 +13,7 @@ from e2e.conftest import CONSOLE
 from e2e.demo import scenes
 from e2e.demo.target import OwnCluster, apply, get
 from e2e.demo.users import Users
-from e2e.steps import Model, manifest
+from e2e.steps import Model
 
 FAULTS = {
     "error4xx": "error4xx",
@@ -39,7 +39,7 @@ def busy_users(cluster: OwnCluster, users: Users, tmp_path_factory: pytest.TempP
     profile["spec"] |= {"image": "bitshift.local/faulty-engine:1", "imageSubstrings": ["faulty-engine"]}
     apply(cluster, yaml.safe_dump(profile))
     busy = scenes.before(
-        cluster, CONSOLE, Path(tmp_path_factory.mktemp("busy")), per_second=1.6, more=("--json-percent", "50")
+        cluster, CONSOLE, Path(tmp_path_factory.mktemp("busy")), per_second=1.2, more=("--json-percent", "50")
     )
     yield busy
     busy.stop()
@@ -55,11 +55,21 @@ def faulty_release(attempt: int) -> dict[str, Any]:
             "extraArgs": ["--upstream", "http://chat.demo.svc"],
         },
         "ladder": [{"name": "faulty", "artifact": "pvc://models/SmolLM2-135M-Instruct-F16.gguf"}],
-        "gates": manifest("comes-back.yaml")["gates"],
+        "gates": {
+            "quality": {"suites": [{"name": "starter-facts", "marginPoints": 20}], "maxSeconds": 240},
+            "load": {
+                "requestsPerMinute": 60,
+                "seconds": 130,
+                "promptTokens": 100,
+                "replyTokens": 2,
+                "ttftMillis": 60_000,
+                "itlMillis": 30_000,
+            },
+        },
         "traffic": {
             "route": "chat",
             "steps": [{"name": "all", "tenantsPercent": 100, "weightPercent": 50}],
-            "evidence": {"promoteMarginPpm": 200_000, "latencyMarginPercent": 100, "stepDeadlineSeconds": 600},
+            "evidence": {"errorRatePpm": 50_000, "promoteMarginPpm": 200_000, "latencyMarginPercent": 100},
             "holdSeconds": 600 + attempt,
             "drainSeconds": 10,
         },

@@ -13,15 +13,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PIECES = {
-    "empty": ("",),
+    "empty": (" ",),
     "repeating": ("round and round and ",) * 40,
     "broken_json": ('{"answer": ',),
     "aborted": ("This sentence will never",),
 }
 """What the answer consists of, by fault."""
-WHOLE = ("error4xx", "error5xx", "no_first_token")
-LATE = {"ttft": 3.0, "itl": 0.6}
-"""Seconds before the first piece, and between pieces."""
+WHOLE = ("error4xx", "error5xx")
+LATE = {"no_first_token": 35.0, "ttft": 3.0, "itl": 0.6}
+"""Seconds before the first piece; for `itl` between pieces."""
 SAID = {"upstream": "", "fault": ""}
 """Where the real engine listens, and what users meet instead of its answers."""
 
@@ -40,10 +40,7 @@ class Engine(BaseHTTPRequestHandler):
             SAID["fault"] = body.decode()
             return self._answer(200, "text/plain", iter(()))
         fault = SAID["fault"]
-        if fault == "no_first_token":
-            time.sleep(0.2)
-            self.close_connection = True
-        elif fault in WHOLE:
+        if fault in WHOLE:
             self._answer(int(fault[-3]) * 100, "application/json", iter((b'{"error": {"message": "refused"}}',)))
         elif fault in ("", *LATE):
             self._forward(body, fault)
@@ -52,10 +49,10 @@ class Engine(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes, fault: str) -> None:
         upstream = http.client.HTTPConnection(urlsplit(SAID["upstream"]).netloc, timeout=120)
-        time.sleep(LATE["ttft"] if fault == "ttft" else 0)
+        time.sleep(0 if fault == "itl" else LATE.get(fault, 0))
         upstream.request("POST", self.path, body, {"content-type": "application/json"})
         answer = upstream.getresponse()
-        pause = LATE["itl"] if fault == "itl" else 0.0
+        pause = LATE[fault] if fault == "itl" else 0.0
         self._answer(answer.status, answer.getheader("content-type", ""), _lines(answer, pause))
         upstream.close()
 

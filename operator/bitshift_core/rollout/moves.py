@@ -30,11 +30,16 @@ def see_traffic(snapshot: Snapshot, seen: Observation, profile: RuntimeProfileSp
 
 
 def _with_route(snapshot: Snapshot, seen: Observation, profile: RuntimeProfileSpec | None) -> Observation:
-    own = snapshot.own_route
-    seen = replace(seen, own_route_exists=own is not None, own_route_accepted=own is not None and is_accepted(own))
+    own, service = snapshot.own_route, names.release_service(seen.name)
+    seen = replace(
+        seen,
+        own_route_exists=own is not None,
+        own_route_accepted=own is not None and is_accepted(own),
+        users_lead_here=snapshot.user_route is not None and route_points_at(snapshot.user_route, service),
+    )
     if seen.stable is None or profile is None:
         return seen
-    route, service = snapshot.user_route or own, names.release_service(seen.name)
+    route = snapshot.user_route or own
     if route is None and seen.spec.traffic.gateway:
         return seen  # ours, and still to be made
     if route is None:

@@ -10,6 +10,8 @@ from .plan import (
     Action,
     AskPods,
     DropFinalizer,
+    HoldObject,
+    LeaveBehind,
     MakeRoute,
     Neutralise,
     Plan,
@@ -140,8 +142,8 @@ def _regrown(seen: Observation) -> tuple[Action, ...]:
     current = next((each for each in seen.releases if each.revision == seen.current_revision), None)
     if not current or not current.resolved:
         return ()
-    if not seen.current_pods.exists:
-        return (StartRelease(current),)
+    if not seen.current_pods.exists:  # or it was left behind by an object of this name
+        return (*((HoldObject(),) if seen.users_lead_here else ()), StartRelease(current))
     asked = current.rung.serving.replicas or seen.spec.serving.replicas
     scaled_by_another = seen.stable is not None and seen.stable.autoscaled
     if asked is None or scaled_by_another or seen.current_pods.desired == asked:
@@ -153,7 +155,10 @@ def let_go(seen: Observation) -> Plan:
     """Bring traffic home before anything of ours disappears, then let the object go."""
     overlay = seen.overlay
     if overlay is None:
-        return Plan(DELETED, "The object is deleted.", (DropFinalizer(),) if seen.has_finalizer else ())
+        if not seen.has_finalizer:
+            return Plan(DELETED, "The object is deleted.")
+        left = (LeaveBehind(seen.current_revision),) if seen.users_lead_here and seen.current_revision else ()
+        return Plan(DELETED, "The object is deleted; what your route leads to stays.", (*left, DropFinalizer()))
     said = (DELETED, "The object is deleted: traffic goes home first.")
     if overlay.reading.state in ("live", "born") or not overlay.reading.consistent:
         return Plan(*said, actions=(RouteHome(*said), Verify()), wake_after=SOON_SECONDS)
@@ -163,7 +168,7 @@ def let_go(seen: Observation) -> Plan:
         return Plan(*said, wake_after=1)
     if overlay.reading.state == "home":
         return Plan(*said, actions=(Neutralise(),), wake_after=SOON_SECONDS)
-    return Plan(*said, actions=(RemoveOverlay(), DropFinalizer()), wake_after=SOON_SECONDS)
+    return Plan(*said, actions=(RemoveOverlay(),), wake_after=SOON_SECONDS)
 
 
 def _make_live(seen: Observation, overlay: Overlay, revision: str) -> Plan:

@@ -202,6 +202,8 @@ class Observation:
     route_problem: Problem | None = None
     handed_over: bool = False
     handover: tuple[str, ...] = ()
+    users_lead_here: bool = False
+    """The user's own route names the Service of the promoted release: nothing of it may go."""
     own_route_exists: bool = False
     own_route_accepted: bool = False
     overlay: Overlay | None = None

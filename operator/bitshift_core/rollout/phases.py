@@ -205,8 +205,8 @@ def tidy(seen: Observation) -> tuple[Action, ...]:
     route_is_quiet = overlay is None or bool(overlay.resting and overlay.verified)
     if seen.relay.exists and route_is_quiet and seen.relay_is_drained():
         actions.append(RemoveRelay())
-    if overlay is None and seen.has_finalizer:
-        actions.append(DropFinalizer())  # the operator died between the last route and its guard
+    if overlay is None and seen.has_finalizer and not seen.users_lead_here:
+        actions.append(DropFinalizer())
     return tuple(actions)
 
 

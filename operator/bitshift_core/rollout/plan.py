@@ -160,6 +160,18 @@ class RemoveRelay:
 
 
 @dataclass(frozen=True)
+class LeaveBehind:
+    """Let a release that the user's own route leads to outlive the object: it belongs to nobody from then on."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class HoldObject:
+    """Have the object wait for us when it is deleted."""
+
+
+@dataclass(frozen=True)
 class DropFinalizer:
     """Let the object go."""
 
@@ -167,7 +179,8 @@ class DropFinalizer:
 Action = (
     ReadFacts | OwnFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route
     | RouteHome | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute
-    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | DropFinalizer
+    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | LeaveBehind
+    | HoldObject | DropFinalizer
 )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ from .answers import ask
 from .client import Kube, Manifest
 from .errors import AlreadyExists
 from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, RESOURCE_CLAIM_TEMPLATE, SECRET, SERVICE
+from .leaving import leave_behind
 from .routing import Router
 
 MOST_VERDICTS = 128
@@ -104,6 +105,8 @@ class Turn:
                     await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, action.revision, body)
                 case plan.RemoveRelay():
                     await self.remove_relay()
+                case plan.LeaveBehind():
+                    await leave_behind(self.kube, self.owner, action.revision)
                 case _:
                     await router.act(action)
 

@@ -73,6 +73,8 @@ class Router:
                 await self.remove_overlay()
             case plan.MakeRoute():
                 await self.make_route()
+            case plan.HoldObject():
+                await self.set_finalizer(True)
             case plan.DropFinalizer():
                 await self.set_finalizer(False)
             case _:
@@ -130,12 +132,11 @@ class Router:
             self.overlay[position] = await self.kube.patch_merge(HTTP_ROUTE, self.seen.namespace, name, noted)
 
     async def remove_overlay(self) -> None:
-        """Delete the routes, then let go of the object."""
+        """Delete the routes."""
         for route in self.overlay:
             metadata = route["metadata"]
             await self.kube.delete(HTTP_ROUTE, self.seen.namespace, metadata["name"], uid=metadata["uid"])
         self.overlay = []
-        await self.set_finalizer(False)
 
     async def make_route(self) -> None:
         """Create the route of a model that nothing served before."""
@@ -204,9 +205,10 @@ class Router:
         return {names.SINCE: timestamp(began), names.STABLE_REPLICAS: str(replicas)} | rollout
 
     def _home(self) -> ServiceRef:
-        """Return the Service that everybody goes back to; a deleted object leaves only the user's own."""
+        """Return the Service that everybody goes back to; a deleted object leaves only what the user's route names."""
         spec, promoted = self.seen.spec, names.release_service(self.seen.name)
-        if spec.stable and (self.seen.deleting or not self.seen.current_revision):
+        without_overlay = self.seen.deleting and not self.seen.users_lead_here
+        if spec.stable and (without_overlay or not self.seen.current_revision):
             return ServiceRef(spec.stable.service, self._users_port(spec.stable.service, spec.stable.port))
         return ServiceRef(promoted, PORT)
 

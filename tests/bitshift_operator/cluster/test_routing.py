@@ -77,7 +77,7 @@ def finalizers(api):
     return api.get(QUANTIZED_MODEL, "team", "chat")["metadata"].get("finalizers", [])
 
 
-async def test_the_object_is_held_before_a_route_exists_and_let_go_after_the_last_is_gone(api, router):
+async def test_the_object_is_held_before_a_route_exists_and_let_go_by_its_own_action(api, router):
     order = []
     api.after = lambda verb, target: order.append((verb, target.kind))
     await router().act(FIRST)
@@ -85,6 +85,7 @@ async def test_the_object_is_held_before_a_route_exists_and_let_go_after_the_las
 
     order.clear()
     await router().act(plan.RemoveOverlay())
+    await router().act(plan.DropFinalizer())
     assert order == [("DELETE", HTTP_ROUTE), ("PATCH", QUANTIZED_MODEL)]
     assert (overlay(api), finalizers(api)) == ([], [])
 
@@ -96,7 +97,7 @@ async def test_finalizers_of_others_are_left_alone(api, router):
     await router().act(FIRST)
     assert finalizers(api) == ["others.dev/guard", names.FINALIZER]
 
-    await router().act(plan.RemoveOverlay())
+    await router().act(plan.DropFinalizer())
     assert finalizers(api) == ["others.dev/guard"]
 
 

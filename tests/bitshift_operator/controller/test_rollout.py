@@ -10,6 +10,8 @@ from bitshift_operator.cluster.kinds import (
     DEPLOYMENT,
     HTTP_ROUTE,
     POD,
+    QUANTIZED_MODEL,
+    SERVICE,
 )
 from tests.bitshift_operator.controller.played import (
     NOTHING_RUNS,
@@ -17,12 +19,13 @@ from tests.bitshift_operator.controller.played import (
     USERS_OWN,
     all_on,
     conditions,
+    in_step,
     played,
     played_until,
     story,
 )
 from tests.fake_api import FakeApi
-from tests.play import Play
+from tests.play import CHAT, Play
 from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC, TENANTS
 
 
@@ -93,9 +96,79 @@ async def test_once_the_users_own_route_names_the_new_service_the_overlay_goes_a
     await play.until_quiet()
 
     assert story(play)[-1] == "Serving" and "RollingBack" not in story(play)
-    assert play.overlay == [] and play.model["metadata"]["finalizers"] == []
+    assert play.overlay == [] and play.model["metadata"]["finalizers"] == [names.FINALIZER]
     assert play.backends_for("acme") == {"chat-release": 1}
     assert play.ending()["deployments"]["chat"] == 0
+
+
+async def deleted(play):
+    play.delete_model()
+    for _ in range(4):
+        await play.turn()
+
+
+async def test_a_model_deleted_after_the_handover_leaves_behind_what_serves_its_users():
+    play = await played_until("rest")
+    revision = play.status["currentRevision"]
+    play.hand_over()
+    await play.until_quiet()
+    await deleted(play)
+
+    assert play.api.get(QUANTIZED_MODEL, *CHAT) is None
+    assert play.backends_for("acme") == {"chat-release": 1} and len(play.pods_behind("chat-release")) == 2
+    left = [play.api.get(kind, "team", name) for kind, name in (
+        (DEPLOYMENT, revision), (SERVICE, revision), (SERVICE, "chat-release"))]  # fmt: skip
+    assert [each["metadata"].get("ownerReferences") for each in left] == [[], [], []]
+
+
+async def test_an_object_that_is_created_again_takes_up_the_release_that_was_left_behind():
+    play = await played_until("rest")
+    play.hand_over()
+    await play.until_quiet()
+    before, pods = play.model, play.pods_behind("chat-release")
+    await deleted(play)
+    play.api.put(
+        {**before, "metadata": {"name": "chat", "namespace": "team", "uid": "u-2", "generation": 1}, "status": {}}
+    )
+    await play.until_quiet()
+
+    assert (play.status["phase"], play.status["currentRevision"]) == ("Serving", before["status"]["currentRevision"])
+    assert [each["metadata"]["uid"] for each in play.pods_behind("chat-release")] == [
+        each["metadata"]["uid"] for each in pods
+    ]
+    await deleted(play)
+    assert len(play.pods_behind("chat-release")) == 2
+
+
+async def test_a_release_that_is_started_anew_for_an_object_created_again_is_left_behind_too():
+    play = await played_until("rest")
+    play.hand_over()
+    await play.until_quiet()
+    before = play.model
+    await deleted(play)
+    play.api.remove(DEPLOYMENT, "team", before["status"]["currentRevision"])
+    play.api.put({**before, "metadata": {"name": "chat", "namespace": "team", "uid": "u-2", "generation": 1}})
+    await play.until_quiet()
+    assert play.model["metadata"]["finalizers"] == [names.FINALIZER]
+
+    await deleted(play)
+    assert play.backends_for("acme") == {"chat-release": 1} and len(play.pods_behind("chat-release")) == 2
+
+
+async def test_users_of_a_handed_over_release_come_back_to_it_when_the_model_is_deleted_in_a_second_rollout():
+    play = await played_until("rest", ladder=SPEC["ladder"][1:])
+    play.hand_over()
+    await play.until_quiet()
+    play.edit(ladder=SPEC["ladder"])
+    await play.until(in_step("all"))
+    play.delete_model()
+    await play.turn()
+
+    assert play.backends_for("acme") == {"chat-release": 100}
+    for _ in range(10):
+        await play.turn()
+    assert play.api.get(QUANTIZED_MODEL, *CHAT) is None
+    assert play.backends_for("acme") == {"chat-release": 1} and len(play.pods_behind("chat-release")) == 2
 
 
 async def test_a_handover_taken_back_brings_the_overlay_back():

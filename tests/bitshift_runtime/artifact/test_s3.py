@@ -109,9 +109,10 @@ def test_an_object_that_is_replaced_while_it_is_read_is_told(store, bucket, clie
 
 
 def test_a_folder_of_more_than_one_page_is_listed_whole(store, bucket, client, monkeypatch):
-    put(bucket, {f"f{number:04}.json": b"{}" for number in range(1_005)})
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    put(bucket, {f"f{number}.json": b"{}" for number in range(5)})
 
-    assert len(a_source(client, store, f"s3://{bucket.name}").names()) == 1_005
+    assert len(a_source(client, store, f"s3://{bucket.name}").names()) == 5
 
 
 def test_the_endpoint_may_stand_in_the_address(store, bucket, client):

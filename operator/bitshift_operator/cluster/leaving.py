@@ -1,0 +1,36 @@
+"""What outlives a model: the promoted release, where the user's own route leads to it.
+
+Here: owner references. Not here: when an object may go (`bitshift_core.rollout.moving`).
+"""
+
+from collections.abc import Iterator
+
+from bitshift_core.rollout import names
+
+from ..resources import Owner
+from .client import Kube, Manifest
+from .kinds import CONFIG_MAP, DEPLOYMENT, RESOURCE_CLAIM_TEMPLATE, SERVICE, Kind
+
+
+async def leave_behind(kube: Kube, owner: Owner, revision: str) -> None:
+    """Take the model's name off everything that the release needs, so that it is not deleted with the model."""
+    deployment = await kube.get(DEPLOYMENT, owner.namespace, revision)
+    for kind, name in needed_by(deployment or {}, owner.name, revision):
+        found = await kube.get(kind, owner.namespace, name)
+        owners = (found or {}).get("metadata", {}).get("ownerReferences") or []
+        others = [each for each in owners if each["uid"] != owner.uid]
+        if len(others) < len(owners):
+            await kube.patch_merge(kind, owner.namespace, name, {"metadata": {"ownerReferences": others}})
+
+
+def needed_by(deployment: Manifest, model: str, revision: str) -> Iterator[tuple[Kind, str]]:
+    """Yield the release's objects: its Services, its Deployment, and what its pods mount or claim."""
+    yield SERVICE, names.release_service(model)
+    yield SERVICE, revision
+    yield DEPLOYMENT, revision
+    pod = deployment.get("spec", {}).get("template", {}).get("spec", {})
+    for volume in pod.get("volumes") or ():
+        if "configMap" in volume:
+            yield CONFIG_MAP, volume["configMap"]["name"]
+    for claim in pod.get("resourceClaims") or ():
+        yield RESOURCE_CLAIM_TEMPLATE, claim["resourceClaimTemplateName"]
