@@ -22,6 +22,16 @@ PLATFORM_NAMES = {"cuda": "NVIDIA GPUs", "rocm": "AMD GPUs", "cpu": "CPUs"}
 NO_KERNEL = "NoKernel"
 WORST_FIRST: tuple[Runs, ...] = ("none", "unknown", "emulation", "fallback", "native")
 EXACT_KV_CACHES = frozenset({"", "auto", "float16", "bfloat16", "f16", "bf16", "f32"})
+SCHEME_OF_ONLINE = {
+    "fp8": "fp8",
+    "fp8_per_tensor": "fp8",
+    "fp8_per_channel": "fp8",
+    "fp8_per_block": "fp8-block",
+    "mxfp8": "modelopt/mxfp8",
+    "nvfp4_per_token": "modelopt/nvfp4",
+    "bitsandbytes": "bitsandbytes/nf4",
+}
+"""The scheme whose kernels run what an engine quantizes while it loads."""
 SIXTEEN_BITS = {"half": "float16", "float16": "float16", "bfloat16": "bfloat16"}
 
 Capability = Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
@@ -134,8 +144,10 @@ def sentences(kernels: Iterable[Kernel]) -> tuple[str, ...]:
 
 
 def scheme_of(need: Need) -> str:
-    """Return the scheme as the rules name it: a GGUF file is one scheme, for its types mix in every file."""
-    return "gguf" if need.facts.format == "gguf" else need.facts.scheme
+    """Return the scheme as the rules name it, once loaded; a GGUF file is one, for its types mix in every file."""
+    if need.facts.format == "gguf":
+        return "gguf"
+    return SCHEME_OF_ONLINE.get(need.quantization, need.facts.scheme)
 
 
 def compute_dtype_of(need: Need) -> str:

@@ -15,7 +15,7 @@ from .kv_cache import cached_layers, half_bits_of, llamacpp_kv_cache_bytes, shap
 from .need import Need
 from .spending import Spending, batch_of, peak_while_loading, spending_of
 from .units import MIB, ceil_div
-from .weights import llamacpp_host_bytes, llamacpp_weight_bytes
+from .weights import draft_need, llamacpp_host_bytes, llamacpp_weight_bytes
 
 __all__ = ["Gpu", "SizeSum", "size_of"]
 
@@ -62,7 +62,7 @@ def _llamacpp(need: Need, band: LlamaCppBand, *, is_known: bool, on_gpu: bool) -
     compute = overhead.llamacpp_compute_bytes(facts, band, context_tokens=tokens, sequences=sequences)
     process = overhead.llamacpp_process_bytes(facts, band)
     weights = llamacpp_weight_bytes(facts, gpus=gpus, gpu_layers=need.gpu_layers)
-    items = (
+    items: tuple[SizeItem, ...] = (
         SizeItem(name="weights", bytes=weights, detail=facts.scheme),
         SizeItem(name="kv-cache", bytes=ceil_div(on_gpus, max(gpus, 1)), detail=_kv_detail(need)),
         SizeItem(name="activations", bytes=compute, detail="compute buffer, masks and logits"),
@@ -73,8 +73,19 @@ def _llamacpp(need: Need, band: LlamaCppBand, *, is_known: bool, on_gpu: bool) -
         ),
     )
     host = llamacpp_host_bytes(facts, gpu_layers=need.gpu_layers) + process + kv_cache - on_gpus if on_gpu else 0
+    if need.draft:
+        items = _with_draft(items, _llamacpp(draft_need(need), band, is_known=is_known, on_gpu=on_gpu).items)
     margin = band.margin_bytes(_total(items), is_known=is_known)
     return _sum(need, items, band, margin, "spread of what was measured", is_known=is_known, host_bytes=host)
+
+
+def _with_draft(items: tuple[SizeItem, ...], drafts: tuple[SizeItem, ...]) -> tuple[SizeItem, ...]:
+    """Return the items of a model and of the one that guesses for it, in one process.
+
+    Every slot has a context of its own for the draft, as long as its own. Source: llama.cpp, `tools/server`.
+    """
+    of_draft = {item.name: item.bytes for item in drafts if item.name in ("weights", "kv-cache", "activations")}
+    return tuple(item.model_copy(update={"bytes": item.bytes + of_draft.get(item.name, 0)}) for item in items)
 
 
 def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> SizeSum:

@@ -270,3 +270,11 @@ def test_no_newer_version_loses_a_card_that_an_older_one_served(scheme, capabili
     before, after = (run(scheme, version, capability)[0] for version in (VERSIONS[older], VERSIONS[older + 1]))
 
     assert before.runs not in ("native", "fallback") or after.runs != "none"
+
+
+@pytest.mark.parametrize(
+    ("method", "capability", "name"),
+    [("fp8", A100, "Marlin FP8"), ("fp8", H100, "CUTLASS FP8"), ("bitsandbytes", H100, "bitsandbytes")],
+)
+def test_what_is_quantized_while_loading_runs_on_the_kernels_of_its_new_scheme(method, capability, name):
+    assert run("BF16", "0.30.0", capability, quantization=method)[0].name == name

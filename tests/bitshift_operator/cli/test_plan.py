@@ -7,6 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from bitshift_core.artifact.adapter import AdapterFacts
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.rollout import names
 from bitshift_operator.cli import main
@@ -301,3 +302,41 @@ async def test_options_for_nodes_leave_the_cluster_alone(tmp_path, api, kubeconf
 
     assert result.exit_code == 0
     assert api.requests == []
+
+
+DRAFTED = SMALL | {"speculative": {"method": "draft_model", "draft": "https://m.example/draft/"}}
+ADAPTED = SMALL | {"adapters": [{"name": "support", "artifact": "https://m.example/lora/"}]}
+
+
+@pytest.mark.parametrize("serving", [DRAFTED, ADAPTED, SMALL | {"kvCacheDtype": "fp8", "pipelineParallel": 1}])
+def test_a_rung_is_sized_with_all_that_it_is_served_with(tmp_path, read, serving):
+    read |= {"https://m.example/draft/": some_facts(), "https://m.example/lora/": AdapterFacts(rank=64)}
+    paths = [a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, name=n, serving=s)
+             for n, s in (("plain", SMALL), ("more", serving))]  # fmt: skip
+    plain, more = (rungs_of(run("-f", path, "--gpu", "H200", "-o", "json"))["r0"] for path in paths)
+
+    assert more["verdict"] == "Fits"
+    assert (more["neededBytes"] > plain["neededBytes"]) is ("kvCacheDtype" not in serving)
+
+
+@pytest.mark.parametrize(
+    ("draft", "verdict", "reason"),
+    [
+        (AdapterFacts(rank=8), "Refused", "UnsupportedArtifact"),
+        (ArtifactError("ArtifactNotFound", "There is none."), "Unreadable", "ArtifactNotFound"),
+        (some_facts(vocab_size=32_000), "Refused", "DraftOfAnotherVocabulary"),
+    ],
+)
+def test_a_draft_that_cannot_be_read_or_used_is_why_a_rung_cannot_be_told(tmp_path, read, draft, verdict, reason):
+    read["https://m.example/draft/"] = draft
+    path = a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, serving=DRAFTED)
+    rung = rungs_of(run("-f", path, "--gpu", "H200", "-o", "json"))["r0"]
+
+    assert (rung["verdict"], rung["reason"]) == (verdict, reason)
+
+
+def test_an_adapter_as_a_rung_is_refused(tmp_path, read):
+    read["https://m.example/lora/"] = AdapterFacts(rank=64)
+    path = a_model(tmp_path, {"artifact": "https://m.example/lora/"}, serving=SMALL)
+
+    assert rungs_of(run("-f", path, "--gpu", "H200", "-o", "json"))["r0"]["reason"] == "UnsupportedArtifact"
