@@ -136,7 +136,7 @@ def _stage_bytes(group: TensorGroup, need: Need, stage: Stage, gpus: int) -> int
             return ceil_div(size, gpus) if stage.is_last else 0
         case "expert" if need.expert_parallel and need.facts.experts:
             experts = need.facts.experts
-            return stage.part(ceil_div(size, experts) * ceil_div(experts, gpus))
+            return stage.part(ceil_div(size, experts) * ceil_div(experts, gpus * need.data_parallel))
         case "block" | "expert":
             return ceil_div(stage.part(size), gpus)
     return stage.part(size)

@@ -29,6 +29,7 @@ ENGINE = (
     click.option("--memory-utilization", type=click.FloatRange(0.05, 1), metavar="SHARE", help="Of each GPU: 0.9."),
     click.option("--enforce-eager", is_flag=True, help="No CUDA graphs."),
     click.option("--expert-parallel", is_flag=True, help="Whole experts on each GPU."),
+    click.option("--data-parallel", type=click.IntRange(1, 1_024), metavar="COPIES", help="That share whole experts."),
     click.option("--prefix-caching/--no-prefix-caching", default=None, help="The engine's own choice."),
     click.option("--speculative-tokens", type=click.IntRange(1, 64), help="Guessed ahead by layers of its own."),
     click.option("--draft", metavar="ARTIFACT", help="The model that guesses instead."),
@@ -83,7 +84,15 @@ def _more(values: dict[str, Any]) -> dict[str, Any]:
         "pipeline_stages": values.pop("pipeline_parallel", None),
         "memory_utilization_percent": round(100 * share, 3) if share else None,
     }
-    same = ("quantization", "dtype", "batched_tokens", "enforce_eager", "expert_parallel", "prefix_caching")
+    same = (
+        "quantization",
+        "dtype",
+        "batched_tokens",
+        "enforce_eager",
+        "expert_parallel",
+        "data_parallel",
+        "prefix_caching",
+    )
     said |= {name: values.pop(name, None) for name in (*same, "speculative_tokens", "adapters", "adapter_rank")}
     return {name: value for name, value in said.items() if value or (name == "prefix_caching" and value is False)}
 

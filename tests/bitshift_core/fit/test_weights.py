@@ -194,3 +194,10 @@ def test_a_method_that_quantizes_while_loading_leaves_what_is_known_of_it(method
 
 def test_a_method_for_experts_leaves_attention_as_it_is():
     assert weights(small(block=1_000, expert=1_000), quantization="experts_int8") == 2_000 + 1_000
+
+
+def test_copies_that_share_experts_hold_a_part_of_them_and_all_of_the_rest():
+    moe = small(block=1_000, expert=8_000).model_copy(update={"experts": 8})
+
+    assert weights(moe, expert_parallel=True, data_parallel=8) == 2_000 + 2_000
+    assert weights(moe, gpus=2, expert_parallel=True, data_parallel=4) == 1_000 + 2_000
