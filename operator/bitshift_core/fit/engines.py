@@ -147,9 +147,7 @@ class EngineConstants:
             return Chosen(newest, False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
         parsed = version_of(runtime, version)
         if not parsed and at_that_time:
-            of_then = (
-                f"{version!r} is a date: sized as {runtime} of that time, {newest.first_version} or a little later"
-            )
+            of_then = f"{version!r} is a date: sized as {runtime} of then, {newest.first_version} or a little later"
             return Chosen(newest, False, f"{of_then}, with a wide margin.")
         if not parsed:
             told = f" by {version!r}" if version else ""

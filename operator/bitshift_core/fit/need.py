@@ -35,7 +35,7 @@ class Need:
     expert_parallel: bool = False
     """Whether whole experts are dealt out to GPUs instead of each being split."""
     data_parallel: int = 1
-    """Copies of all but the experts, which are dealt out to all of them; the GPUs of a replica are those of one copy."""
+    """Copies of all but the experts, which all of them share; `gpus_per_replica` are those of one copy."""
     quantization: str = ""
     """The engine's own method for a checkpoint that is not quantized, done while loading: `fp8`, `bitsandbytes` …"""
     block_tokens: int = 0

@@ -114,13 +114,16 @@ def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | N
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
     gpus = max(need.gpus_per_replica, 1)
     spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
-    other = "CUDA graphs and libraries" if spending.graphs else "libraries"
-    batched = batch_of(need, band, gpu).profiled_tokens
+    batch = batch_of(need, band, gpu)
+    batched = batch.profiled_tokens
+    where = "inside the engine's budget" if band.graphs_inside_budget else "beside the engine's budget"
+    graphs = (SizeItem(name="graphs", bytes=spending.graphs, detail=f"CUDA graphs, {where}"),)
     return (
         SizeItem(name="weights", bytes=spending.weights, detail=spread),
         SizeItem(name="kv-cache", bytes=cache, detail=_kv_detail(need)),
         SizeItem(name="activations", bytes=spending.activations, detail=f"{batched} tokens in a batch"),
-        SizeItem(name="other", bytes=spending.graphs + spending.libraries, detail=other),
+        *(graphs if spending.graphs else ()),
+        SizeItem(name="other", bytes=spending.libraries, detail="libraries"),
     )
 
 

@@ -12,6 +12,7 @@ from bitshift_core.api.v1alpha1 import QuantizedModelSpec, Rung, SizeItem
 from bitshift_core.artifact.adapter import AdapterFacts
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.fit.capacity import Capacity
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
@@ -23,7 +24,7 @@ from bitshift_core.rollout.releases import Beside, artifacts_beside, merged, res
 from bitshift_core.rollout.stable import StableFacts
 
 from .manifests import Document
-from .sizing import RUNTIME_OF_FORMAT, Asked, capacity_bytes, serving_json
+from .sizing import RUNTIME_OF_FORMAT, Asked, capacity_bytes, capacity_json, serving_json
 
 State = Literal["Fits", "Waiting", "DoesNotFit", "Refused", "Unreadable"]
 Read = ArtifactFacts | AdapterFacts | ArtifactError
@@ -61,6 +62,8 @@ class RungPlan:
     capacity_bytes: int = 0
     node_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    headline: str = ""
+    held: Capacity | None = None
 
     @property
     def fits(self) -> bool:
@@ -178,6 +181,8 @@ def _planned(
         capacity_bytes=capacity_bytes(fit, ground.nodes, need),
         node_names=fit.node_names,
         notes=facts.notes,
+        headline=fit.headline,
+        held=fit.held,
     )
 
 
@@ -249,7 +254,9 @@ def _rung_json(rung: RungPlan) -> dict[str, Any]:
         "artifact": rung.artifact,
         "verdict": rung.state,
         "reason": rung.reason,
+        "headline": rung.headline or None,
         "message": rung.message,
+        "kvCache": capacity_json(rung.held),
         "scheme": rung.facts.scheme if rung.facts else None,
         "serving": serving_json(rung.need) if rung.need else None,
         "items": [item.as_json() for item in rung.items],

@@ -10,6 +10,7 @@ from typing import Any
 from bitshift_core.api.v1alpha1 import SizeItem
 from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.fit.advice import most_sequences
+from bitshift_core.fit.capacity import Capacity
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
@@ -133,10 +134,20 @@ def as_json(sizing: Sizing) -> dict[str, Any]:
         "missingBytes": max(0, sizing.needed_bytes - sizing.capacity_bytes) if fit else None,
         "verdict": fit.verdict if fit else None,
         "reason": fit.reason if fit else None,
+        "headline": (fit.headline or None) if fit else None,
         "message": fit.message if fit else sizing.caveat,
+        "engineKvCache": capacity_json(fit.held if fit else None),
         "mostSequences": sizing.most_sequences if fit else None,
         "notes": list(facts.notes),
     }
+
+
+def capacity_json(held: Capacity | None) -> dict[str, Any] | None:
+    """Return the pool that the engine itself will take, with its band; None where nobody can say."""
+    if held is None:
+        return None
+    pool, tokens = ({"low": each.low, "likely": each.likely, "high": each.high} for each in (held.pool, held.tokens))
+    return {"poolBytes": pool, "tokens": tokens, "sequences": held.sequences, "starts": held.starts}
 
 
 def serving_json(need: Need) -> dict[str, Any]:

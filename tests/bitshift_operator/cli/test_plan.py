@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 import yaml
@@ -340,3 +341,21 @@ def test_an_adapter_as_a_rung_is_refused(tmp_path, read):
     path = a_model(tmp_path, {"artifact": "https://m.example/lora/"}, serving=SMALL)
 
     assert rungs_of(run("-f", path, "--gpu", "H200", "-o", "json"))["r0"]["reason"] == "UnsupportedArtifact"
+
+
+def test_a_rung_has_a_table_a_bar_a_headline_and_what_the_engine_will_print(tmp_path, read):
+    path = a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, serving=LARGE)
+    text = " ".join(run("-f", path, "--gpu", "H100-80", COLUMNS="160").stdout.split())
+
+    for word in ("weights", "kv-cache", "activations", "graphs", "other", "margin", "█", "┃"):
+        assert word in text
+    assert re.search(r"Fits \d+ sequences at 8,192 tokens; [\d.]+ GiB missing for 256; ways out: [\w ,]*tokens\.", text)
+
+
+def test_the_engines_own_cache_is_told_beside_the_plan(tmp_path, read):
+    path = a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, serving=SMALL)
+    rung = rungs_of(run("-f", path, "--gpu", "H100-80", "--engine-version", "0.19.0", "-o", "json"))["r0"]
+
+    assert rung["headline"].startswith("Fits ")
+    assert rung["kvCache"]["starts"] is True
+    assert rung["kvCache"]["tokens"]["low"] < rung["kvCache"]["tokens"]["likely"] < rung["kvCache"]["tokens"]["high"]
