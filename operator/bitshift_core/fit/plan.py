@@ -83,8 +83,15 @@ def plan_release(
     kinds = list(fleet.kinds_for(need))
     groups = together(list(options_for(need, kinds, known)))
     fit = _verdict(need, groups[0], known) if groups else _nowhere(need, fleet, known)
-    said = (fit.message, chosen.caveat, *_about_kernels(fit))
+    said = (fit.message, chosen.caveat, _about_facts(need), *_about_kernels(fit))
     return replace(fit, message=" ".join(part for part in said if part), tolerations=tolerations_of(need))
+
+
+def _about_facts(need: Need) -> str:
+    """Return a sentence where the tensors themselves were not seen."""
+    if need.facts.tensors_from == "header":
+        return ""
+    return "Sized from config.json, for no header of its weights could be read: the margin is wide."
 
 
 def _about_kernels(fit: Fit) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil
 
 from ..api.v1alpha1 import SizeItem
-from ..artifact.families import is_known as is_known_family
 from . import overhead
 from .engines import Band, Chosen, LlamaCppBand, VllmBand
 from .gpu import Gpu
@@ -41,7 +40,7 @@ class SizeSum:
 
 def size_of(need: Need, chosen: Chosen, gpu: Gpu | None) -> SizeSum:
     """Return what one replica needs of each such GPU, or of host memory where there is none."""
-    is_known = chosen.is_known and is_known_family(need.facts.architecture)
+    is_known = chosen.is_known and need.facts.is_sure
     if isinstance(chosen.band, LlamaCppBand):
         return _llamacpp(need, chosen.band, is_known=is_known, on_gpu=gpu is not None)
     return _vllm(need, chosen.band, is_known=is_known, gpu=gpu)
@@ -144,7 +143,7 @@ def _sum(
     need: Need, items: tuple[SizeItem, ...], band: Band, margin: int, detail: str, *, is_known: bool, host_bytes: int
 ) -> SizeSum:
     total = _total(items)
-    spread = band.margin_bytes(total, is_known=is_known and need.facts.is_sure)
+    spread = band.margin_bytes(total, is_known=is_known)
     return SizeSum(
         (*items, SizeItem(name="margin", bytes=margin, detail=detail)),
         low_bytes=max(0, total - spread),

@@ -1,7 +1,8 @@
 """The sum of one replica: what else it has to hold besides one model."""
 
+from bitshift_core.fit.plan import plan_release
 from bitshift_core.fit.sums import size_of
-from tests.bitshift_core.fit.builders import a_cpu_need, constants, smollm
+from tests.bitshift_core.fit.builders import a_cpu_need, a_gpu_node, a_need, constants, smollm, some_facts
 
 
 def items(**change):
@@ -16,3 +17,11 @@ def test_a_llamacpp_draft_has_weights_a_cache_and_buffers_of_its_own_in_one_proc
     for name in ("weights", "kv-cache", "activations"):
         assert both[name] == 2 * alone[name]
     assert both["other"] == alone["other"]
+
+
+def test_what_was_worked_out_from_a_configuration_is_sized_with_a_wider_margin_and_says_so():
+    guessed = a_need(facts=some_facts(tensors_from="config"))
+    sure, unsure = (plan_release(need, [a_gpu_node()], constants()) for need in (a_need(), guessed))
+
+    assert unsure.needed_bytes > sure.needed_bytes
+    assert "Sized from config.json" in unsure.message and "Sized from config.json" not in sure.message
