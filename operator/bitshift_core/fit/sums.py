@@ -112,7 +112,10 @@ def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | N
 
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
     gpus = max(need.gpus_per_replica, 1)
-    spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
+    scheme = f"{need.quantization}, made while loading" if need.quantization else need.facts.scheme
+    held = f" and {need.adapters} adapters" if need.adapters else ""
+    held += " and a draft model" if need.draft else ""
+    spread = scheme + held + (f" over {gpus} GPUs" if gpus > 1 else "")
     batch = batch_of(need, band, gpu)
     batched = batch.profiled_tokens
     where = "inside the engine's budget" if band.graphs_inside_budget else "beside the engine's budget"

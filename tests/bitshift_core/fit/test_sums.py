@@ -1,7 +1,7 @@
 """The sum of one replica: what else it has to hold besides one model."""
 
 from bitshift_core.fit.plan import plan_release
-from bitshift_core.fit.sums import size_of
+from bitshift_core.fit.sums import Gpu, size_of
 from tests.bitshift_core.fit.builders import a_cpu_need, a_gpu_node, a_need, constants, smollm, some_facts
 
 
@@ -25,3 +25,10 @@ def test_what_was_worked_out_from_a_configuration_is_sized_with_a_wider_margin_a
 
     assert unsure.needed_bytes > sure.needed_bytes
     assert "Sized from config.json" in unsure.message and "Sized from config.json" not in sure.message
+
+
+def test_the_line_of_weights_says_what_else_is_among_them():
+    need = a_need(quantization="fp8", adapters=4, draft=some_facts(), gpus_per_replica=2)
+    items = size_of(need, constants().choose("vllm", "0.19.0"), Gpu(80 << 30)).items
+
+    assert items[0].detail == "fp8, made while loading and 4 adapters and a draft model over 2 GPUs"
