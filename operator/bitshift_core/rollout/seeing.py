@@ -19,12 +19,13 @@ from .fitting import explained, fit_of
 from .gates import gates_of
 from .home import current_revision, parent_uri, profile_of, stable_of
 from .moves import see_traffic
+from .needs import need_of
 from .observation import Observation, Release
 from .places import check_source, claim_of, mounted
 from .pods import pods_named
 from .promised import broken_promise, kept_by
 from .readings import borrowed_facts, failure_of, is_fresh, what_holds_readings
-from .releases import artifacts_beside, identity, merged, need_of, resolve, seal
+from .releases import artifacts_beside, identity, merged, resolve, seal
 from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
 
