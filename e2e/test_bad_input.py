@@ -11,7 +11,7 @@ from e2e.cluster.settings import NODE_ADDRESS
 from e2e.demo.target import apply
 from e2e.demo.users import Users
 from e2e.models import model_file
-from e2e.steps import Model, manifest, stable_answers
+from e2e.steps import Model, Status, manifest, stable_answers
 
 GOOD_RUNG = {"name": "q8-0", "artifact": "pvc://models/SmolLM2-135M-Instruct-Q8_0.gguf"}
 GOES_ON = ("Starting", "Gating", "Serving", "Shifting")
@@ -82,7 +82,7 @@ def test_a_mistake_is_named_with_its_way_out_and_a_corrected_spec_goes_on(cluste
     ("serving", "reason", "words"),
     [
         ({"image": "bitshift.local/absent:1"}, "ImageCannotBePulled", ("`serving.image`", "bitshift.local/absent:1")),
-        ({"extraArgs": ["--no-such-flag"]}, "CrashedAtStart", ("exited with code", "no-such-flag")),
+        ({"extraArgs": ["--no-such-flag"]}, "UnknownArgument", ("exited with code", "no-such-flag")),
     ],
     ids=["an-image-that-cannot-be-pulled", "a-pod-that-crashes-at-start"],
 )
@@ -91,7 +91,12 @@ def test_a_release_that_cannot_start_says_why_while_users_stay(
 ):
     model = Model(cluster, "mistaken").given(a_spec({"serving": serving}, runtime="llamacpp"))
 
-    status = model.comes_to(lambda status: status.get("reason") == reason, seconds=120, called=reason)
+    def named(status: Status) -> bool:
+        """In the status itself while it is tried, then in the rung that was refused for it."""
+        rungs = status.get("rungs") or []
+        return reason in (status.get("reason"), *(each.get("reason") for each in rungs))
+
+    status = model.comes_to(named, seconds=120, called=reason)
 
     for word in words:
         assert word in status["message"]

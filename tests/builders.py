@@ -11,6 +11,7 @@ from bitshift_core.fit.plan import Fit
 from bitshift_core.rollout.observation import GATES, NOT_REFUSALS, Gate, Observation, Overlay, Pods, Release
 from bitshift_core.rollout.releases import Resolved
 from bitshift_core.rollout.stable import StableFacts
+from bitshift_core.starting.deadlines import Deadlines
 from bitshift_core.traffic.states import OverlayReading
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION, assignment
 
@@ -77,6 +78,7 @@ def a_release(rung: int = 0, *, spec: QuantizedModelSpec | None = None, **change
         "fit": a_fit(),
         "gates": gates(),
         "start_seconds": 120.0,
+        "deadlines": Deadlines(start_seconds=120, artifact_bytes=10**8, load_bytes_per_second=10**7),
     }
     return Release(chosen, **(known | changes))
 

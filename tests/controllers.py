@@ -10,7 +10,7 @@ from typing import Any
 
 from bitshift_core.api.conditions import timestamp
 from bitshift_core.evidence.report import GateReport, Verdict
-from bitshift_core.rollout.pods import is_ready
+from bitshift_core.rollout.one_pod import is_ready
 from bitshift_core.rollout.snapshot import Manifest
 from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, JOB, POD, SERVICE, Kind
 from tests import scenery

@@ -17,6 +17,10 @@ class Direct(Kube):
     def __init__(self, api: FakeApi) -> None:
         self.server, self.calls = api, Counter()
 
+    async def logs(self, namespace: str, pod: str, *, previous: bool = False, **_: Any) -> str:
+        self.calls["logs", "pods", 200] += 1
+        return self.server.logs.get((namespace, f"{pod} before" if previous else pod), "")
+
     async def _json(
         self, verb: str, method: str, kind: Kind, path: str, query: Any = None, *, body: Any = None,
         content_type: str = "application/json",

@@ -32,6 +32,8 @@ class FakeApi(FakeStore):
     """Called after every write that succeeded: a place to play kubelet, or to let the operator die."""
     requests: list[tuple[str, Target]] = field(default_factory=list)
     logs: dict[tuple[str, str], str] = field(default_factory=dict)
+    hear: Callable[[dict[str, str]], None] = lambda query: None
+    """Called with what was asked of a log."""
     url: str = ""
     oldest: int = 0
     _epoch: int = 0
@@ -76,6 +78,7 @@ class FakeApi(FakeStore):
             if verb == "WATCH":
                 return await self._watch(request, target)
             if target.subresource == "log":
+                self.hear(dict(request.query))
                 return web.Response(text=self.logs.get(target.key, ""))
             body = await request.json() if request.can_read_body else {}
             return web.json_response(self.answer(verb, target, request.query, body, request.content_type))

@@ -171,7 +171,10 @@ def show_bands(results: Sequence[Result]) -> None:
     ):
         print(f"  {title}: {sum(one.is_inside for one in group)} of {len(group)} inside")
         for one in (one for one in group if not one.is_inside):
-            print(f"    {100 * (one.kv_error or 0):+8.1f}%  {one.runtime} {one.release}  {one.name}")
+            untold = ", ".join(one.case.untold) or "nothing"
+            print(
+                f"    {100 * (one.kv_error or 0):+8.1f}%  {one.runtime} {one.release}  {one.name}  (not told: {untold})"
+            )
 
 
 def spread(errors: Iterable[float | None]) -> str:

@@ -52,10 +52,19 @@ COPIED = (
 SMALL_BLOCK, MAX_SPECULATED = 16, 8
 FAMILY = "LlamaForCausalLM"
 """A case does not tell its family; one that sizing knows stands for all, so that no name decides anything."""
+DECIDING = {
+    "gpu_memory_utilization": "utilization",
+    "max_num_seqs": "sequences",
+    "max_num_batched_tokens": "batch",
+    "max_model_len": "context",
+    "enforce_eager": "graphs",
+}
 PLAIN = ("", "bf16", "fp16", "fp32")
 ONLINE = {"fp8-runtime": "fp8", "bnb-runtime": "bitsandbytes"}
 LAST_OF_V0 = "0.7.3"
 COMPRESSED_INT = {"type": "int", "symmetric": True}
+DATA_PARALLEL = re.compile(r"\bDP(\d+)\+EP\b")
+"""Where a case tells it: with the cards, as what they are used for."""
 GIBIBYTES = re.compile(r"(\d+)\s?GB")
 
 
@@ -70,6 +79,8 @@ class Case:
     states_everything: bool
     """Whether utilization, sequences and batched tokens are all stated."""
     states_utilization: bool
+    untold: tuple[str, ...] = ()
+    """What decides and nobody stated: the engine's default stands for it, which may not be what was run."""
 
 
 def case_of(known: dict[str, Any]) -> Case:
@@ -82,7 +93,9 @@ def case_of(known: dict[str, Any]) -> Case:
     flags = ("gpu_memory_utilization", "max_num_seqs", "max_num_batched_tokens")
     stated = [known.get(flag) is not None for flag in flags]
     need = need_of(known, facts)
-    return Case(facts, replace(need, speculative_tokens=speculated(need)), gpu_of(known), all(stated), stated[0])
+    untold = tuple(word for flag, word in DECIDING.items() if known.get(flag) is None)
+    need = replace(need, speculative_tokens=speculated(need))
+    return Case(facts, need, gpu_of(known), all(stated), stated[0], untold)
 
 
 def speculated(need: Need) -> int:
@@ -105,6 +118,7 @@ def need_of(known: dict[str, Any], facts: ArtifactFacts) -> Need:
     """Return the flags; what is not stated stays with the engine's defaults."""
     scheme = str(known.get("scheme") or "")
     runtime = str(known.get("runtime") or "vllm")
+    shares = DATA_PARALLEL.search(str(known.get("gpu") or ""))
     return Need(
         facts=facts,
         runtime=RUNTIMES.get(runtime, runtime),
@@ -120,6 +134,8 @@ def need_of(known: dict[str, Any], facts: ArtifactFacts) -> Need:
         quantization=ONLINE.get(scheme, ""),
         block_tokens=known.get("block_size") or 0,
         enforce_eager=known.get("enforce_eager") is True,
+        expert_parallel=shares is not None,
+        data_parallel=int(shares[1]) if shares else 1,
     )
 
 

@@ -132,6 +132,18 @@ def test_no_right_is_a_wildcard_and_secrets_are_only_read_one_by_one(defaults):
     assert [rule["verbs"] for rule in rules if "secrets" in rule["resources"]] == [["get"]]
 
 
+def test_logs_of_pods_are_read_where_models_are_and_nothing_of_pods_is_entered(defaults):
+    granted = [
+        (role["metadata"]["name"], rule["resources"], rule["verbs"])
+        for kind in ("Role", "ClusterRole")
+        for role in of_kind(kind, defaults)
+        for rule in role["rules"]
+        if any(each.startswith("pods/") for each in rule["resources"])
+    ]
+
+    assert granted == [("bitshift-models", ["pods/log"], ["get"])]
+
+
 def test_rights_over_models_are_bound_in_the_watched_namespaces_alone():
     manifests = rendered("watchNamespaces={team-a,team-b}")
     wide = [each["roleRef"]["name"] for each in of_kind("ClusterRoleBinding", manifests)]

@@ -199,9 +199,9 @@ class RuntimeProfileSpec(ApiObject):
     pre_stop_seconds: Annotated[int, Field(ge=0, le=600)] = 5
     """Pause before SIGTERM, so that gateways stop sending before the engine stops listening."""
     load_bytes_per_second: Annotated[int, Field(ge=1_000_000, le=1_000_000_000_000)] = 100_000_000
-    """Slowest rate at which loading is still believed alive; the start deadline comes from it."""
+    """Slowest rate at which loading is still believed alive; the deadlines of loading and repacking come from it."""
     start_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
-    """Start deadline besides loading: process start, compile, graph capture."""
+    """Deadline of each stage that no bytes tell: process start (besides loading), compilation, warming up."""
     note: Text = ""
 
 

@@ -216,9 +216,24 @@ class LoadGate(ApiObject):
     itl_millis: Annotated[int | None, Field(ge=1, le=60_000)] = None
 
 
+class OnOtherKernel(StrEnum):
+    """What becomes of a release whose engine runs it with another kernel than the plan promised."""
+
+    WARN = "Warn"
+    REFUSE = "Refuse"
+
+
+class CompatibilityGate(ApiObject):
+    """What the engine must keep of what was promised before it started."""
+
+    other_kernel: OnOtherKernel = OnOtherKernel.WARN
+    """Another kernel than promised is told in the rung's `engine`, or refuses the release."""
+
+
 class Gates(ApiObject):
     """What must be passed before a user sees the candidate; an inconclusive gate passes nothing."""
 
+    compatibility: CompatibilityGate = CompatibilityGate()
     quality: QualityGate = QualityGate()
     load: LoadGate = LoadGate()
 
@@ -402,6 +417,8 @@ class RungStatus(ApiObject):
     sizing: Annotated[tuple[SizeItem, ...], Field(max_length=16)] = ()
     why: Annotated[str, Field(max_length=2048)] = ""
     """What the rung saves against the parent for `scenario`, and what it costs in answers and money."""
+    engine: Annotated[str, Field(max_length=2048)] = ""
+    """What the engine reported after its start, and where that is not what was planned."""
     gates: Annotated[tuple["GateStatus", ...], named_list(max_length=16)] = ()
 
 

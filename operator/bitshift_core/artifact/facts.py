@@ -116,6 +116,11 @@ class ArtifactFacts(ApiObject):
     """An OCI image whose layers a container runtime can mount as they are."""
 
     @property
+    def file_bytes(self) -> int:
+        """Return the bytes of all its files: what is fetched and read."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
     def weight_bytes(self) -> int:
         """Return the bytes of all tensors that are loaded without speculative decoding."""
         return sum(group.bytes for group in self.tensors if group.role != "draft")

@@ -12,10 +12,10 @@ from typing import Literal
 from .roles import Tensor
 from .safetensors import DTYPE_BITS
 
-Layout = Literal["plain", "gptq", "awq", "compressed", "float8", "int8", "bitsandbytes", "nvfp4", "mxfp4"]
+Layout = Literal["plain", "gptq", "awq", "compressed", "float8", "int8", "bitsandbytes", "nvfp4", "mxfp4", "mxfp8"]
 INT_BITS = 32
 NF4_BLOCK, NESTED_BLOCK = 64, 256
-NVFP4_GROUP, MXFP4_GROUP = 16, 32
+NVFP4_GROUP, MX_GROUP = 16, 32
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ def stored(matrix: Matrix, packing: Packing) -> Iterator[Tensor]:
             yield _tensor(matrix, "weight_scale", "F8_E4M3", rows * -(-columns // NVFP4_GROUP))
             yield _tensor(matrix, "weight_scale_2", "F32", 1)
         case "mxfp4":
-            yield _tensor(matrix, "weight_blocks", "U8", rows * -(-columns // MXFP4_GROUP) * (MXFP4_GROUP // 2))
-            yield _tensor(matrix, "weight_scales", "U8", rows * -(-columns // MXFP4_GROUP))
+            yield _tensor(matrix, "weight_blocks", "U8", rows * -(-columns // MX_GROUP) * (MX_GROUP // 2))
+            yield _tensor(matrix, "weight_scales", "U8", rows * -(-columns // MX_GROUP))
+        case "mxfp8":
+            yield _tensor(matrix, "weight", "F8_E4M3", rows * columns)
+            yield _tensor(matrix, "weight_scale", "U8", rows * -(-columns // MX_GROUP))
         case _:
             yield _tensor(matrix, "weight", packing.dtype, rows * columns)
 

@@ -113,6 +113,8 @@ def _by_scheme(scheme: str, settings: Mapping[str, Any], dtype: str) -> Packing:
             return Packing("nvfp4", dtype, 4)
         case "mxfp4" | "mxfp4a16":
             return Packing("mxfp4", dtype, 4)
+        case "mxfp8":
+            return Packing("mxfp8", dtype, 8)
         case "nf4" | "int8" if scheme.startswith("bitsandbytes"):
             double = settings.get("bnb_4bit_use_double_quant", False) is True
             return Packing("bitsandbytes", dtype, 4 if name == "nf4" else 8, double=double)

@@ -45,6 +45,8 @@ def _compressed(quantization: Mapping[str, Any]) -> str:
     if is_float and bits == 4:
         kind = "mxfp4" if "mxfp4" in str(quantization.get("format")) else "nvfp4"
         return kind if activations else f"{kind}a16"
+    if is_float and bits == 8 and "mxfp8" in str(quantization.get("format")):
+        return "mxfp8"
     if is_float and bits == 8:
         return ("fp8-block" if weights.get("strategy") == "block" else "fp8") if activations else "fp8a16"
     return f"w{bits}a{_bits(activations, 'num_bits') or 16}" if bits else "unknown"

@@ -80,6 +80,8 @@ class GateReport(ApiObject):
     revision: str
     verdict: Verdict
     message: str
+    reason: Annotated[str, Field(max_length=64, pattern="^([A-Z][A-Za-z]*)?$")] = ""
+    """Why in one word, where there is a better one than the gate's."""
     suites: tuple[SuiteReport, ...] = ()
     load: LoadReport | None = None
 

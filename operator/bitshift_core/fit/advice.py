@@ -5,7 +5,7 @@ Here: the largest context, the most sequences, the fewest GPUs and the smaller c
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .kernels import EXACT_KV_CACHES
 from .need import Need
@@ -17,22 +17,46 @@ SMALLER_KV_CACHE = {"vllm": "fp8", "llamacpp": "q8_0"}
 Fits = Callable[[Need], bool]
 
 
-def ways_out(need: Need, fits: Fits, *, most_gpus: int) -> str:
-    """Return a sentence with every single change that makes it fit, and the one that always may."""
+@dataclass(frozen=True)
+class Ways:
+    """Each change that alone makes a release fit; 0 and '' where it does not."""
+
+    context_tokens: int = 0
+    sequences: int = 0
+    gpus: int = 0
+    kv_cache_dtype: str = ""
+
+
+def ways_of(need: Need, fits: Fits, *, most_gpus: int) -> Ways:
+    """Return every single change that makes it fit."""
     least = replace(need, context_tokens=SMALLEST_CONTEXT, concurrent_sequences=1)
     context, sequences = (largest_context(need, fits), most_sequences(need, fits)) if fits(least) else (0, 0)
-    ways = [f"`serving.contextTokens` {context} or less"] if context else []
-    if sequences:
-        ways.append(f"`serving.concurrentSequences` {sequences} or less")
-    if gpus := fewest_gpus(need, fits, most_gpus):
-        ways.append(f"`serving.gpusPerReplica` {gpus}")
-    if smaller := smaller_kv_cache(need, fits):
-        ways.append(f"`serving.kvCacheDtype` {smaller}")
+    return Ways(context, sequences, fewest_gpus(need, fits, most_gpus), smaller_kv_cache(need, fits))
+
+
+def ways_out(need: Need, found: Ways) -> str:
+    """Return a sentence with every single change that makes it fit, and the one that always may."""
+    ways = [f"`serving.contextTokens` {found.context_tokens} or less"] if found.context_tokens else []
+    if found.sequences:
+        ways.append(f"`serving.concurrentSequences` {found.sequences} or less")
+    if found.gpus:
+        ways.append(f"`serving.gpusPerReplica` {found.gpus}")
+    if found.kv_cache_dtype:
+        ways.append(f"`serving.kvCacheDtype` {found.kv_cache_dtype}")
     bits = "a rung with fewer bits"
     if not ways:
         return f"Choose {bits} or larger nodes."
-    held = f"{sequences} of {need.concurrent_sequences} sequences of {need.context_tokens:,} tokens fit. "
-    return f"{held if sequences else ''}It would fit with {', or '.join(ways)}; else choose {bits}."
+    held = f"{found.sequences} of {need.concurrent_sequences} sequences of {need.context_tokens:,} tokens fit. "
+    return f"{held if found.sequences else ''}It would fit with {', or '.join(ways)}; else choose {bits}."
+
+
+def longest_context(need: Need, fits: Fits) -> int:
+    """Return the longest context, at most what the model was trained for, that fits the sequences asked for."""
+    more = max(0, need.facts.context_tokens - need.context_tokens) // CONTEXT_STEP
+    asked = need.context_tokens
+    return asked + CONTEXT_STEP * _largest(
+        more, lambda step: fits(replace(need, context_tokens=asked + step * CONTEXT_STEP))
+    )
 
 
 def largest_context(need: Need, fits: Fits) -> int:

@@ -17,6 +17,7 @@ from .units import MIB, gib
 
 WIDEST_BAND_PERCENT = 15
 FP8_BLOCK = 128
+DOES_NOT_DIVIDE = "DoesNotDivide"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def capacity_of(need: Need, chosen: Chosen, gpu: Gpu) -> Capacity:
     return Capacity(within, rooms[0].pool, tokens, int(surely), reason, message)
 
 
-def _undivided(need: Need) -> str:
+def undivided(need: Need) -> str:
     """Return what cannot be split over so many GPUs; the engine refuses it before it loads anything.
 
     Sources: vLLM, `config/parallel.py` (heads), `layers/quantization/fp8.py` (blocks of an expert's width).
@@ -136,8 +137,8 @@ def _why_not(
     batch: Batch,
 ) -> tuple[str, str]:
     """Return the reason and its sentence in the order in which a start would run into them; empty where it starts."""
-    if undivided := _undivided(need):
-        return "DoesNotDivide", undivided
+    if why := undivided(need):
+        return DOES_NOT_DIVIDE, why
     peak = peak_while_loading(need, band)
     if peak > gpu.usable_bytes:
         return "LoadDoesNotFit", f"Loading needs {gib(peak)} and the GPU offers {gib(gpu.usable_bytes)}."

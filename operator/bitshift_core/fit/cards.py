@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from .units import GIB, MIB
 
 _WORD = re.compile(r"[A-Z0-9]+")
+AMD = frozenset({"AMD", "INSTINCT", "RADEON"})
+AMD_KEEPS_BYTES = 20 * MIB
 LABEL_TOLERANCE_PERCENT = 8
 """A label this far from the card's size is a slice of it, or another card of that name."""
 
@@ -67,8 +69,13 @@ def seen_bytes(product: str, labelled_bytes: int) -> int:
     return min((int(card.seen_gib * GIB) for card in closest), default=0)
 
 
-def likely_bytes(labelled_bytes: int) -> int:
-    """Return what remains of a label whose card is not known: the firmware keeps 0.3 to 0.7 GiB."""
+def likely_bytes(labelled_bytes: int, product: str = "") -> int:
+    """Return what remains of a label whose card is not known: NVIDIA's firmware keeps 0.3 to 0.7 GiB, AMD's hardly any.
+
+    Of an MI300X of 192 GiB ROCm reports 191.98, of an MI50 of 32 GiB 31.98.
+    """
+    if AMD & words_of(product):
+        return max(0, labelled_bytes - AMD_KEEPS_BYTES)
     return max(0, labelled_bytes - labelled_bytes // 125 - 288 * MIB)
 
 

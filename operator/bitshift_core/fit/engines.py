@@ -16,6 +16,9 @@ from .units import MIB
 
 _RELEASE = re.compile(r"(?:^|[^\d.])v?(\d{1,6}(?:\.\d{1,6}){1,3})")
 UNTAGGED = (0, 1)
+_MONTH = re.compile(r"(?:^|[^\d.])(20\d\d)[-/.]?([01]\d)(?!\d{3})|^(\d\d)\.([01]\d)(?:\.\d{1,2})?(?=-|$)")
+"""A day or month in a tag: `nightly-2025-07-11`, and the `25.09-py3` of images that are named after theirs."""
+FIRST_YEAR, MONTHS = 20, 12
 _BUILD = re.compile(r"(?:^|-)b?(\d{3,6})$")
 
 
@@ -23,6 +26,8 @@ class Band(ApiObject):
     """What every engine's band has: where it starts, how far to trust it, and who says so."""
 
     first_version: Annotated[str, Field(alias="from", pattern=r"^\d+(\.\d+)*$")]
+    released: Annotated[str, Field(pattern=r"^(20\d\d-[01]\d)?$")] = ""
+    """The month of its first version, by which an image that only names a date is told; empty where none is kept."""
     margin_percent: Annotated[int, Field(ge=0, le=100)]
     margin_mib: Annotated[int, Field(ge=0)]
     weights_percent: Annotated[float, Field(ge=0, le=100)] = 0.2
@@ -51,6 +56,8 @@ class VllmBand(Band):
     """What the profile of a vision or audio tower adds."""
     batch_follows_context: bool = False
     """Whether a whole context is profiled as one batch (V0 without chunked prefill)."""
+    unstated_context: int = 131_072
+    """What V0 is taken to profile where neither the engine's flags nor the model say how long a context is."""
     chunks_above_tokens: int = 0
     """From which context V0 chunks prefills after all; 0 for never."""
     expert_workspace_stays: bool = False
@@ -134,23 +141,38 @@ class EngineConstants:
         bands: tuple[VllmBand, ...] | tuple[LlamaCppBand, ...] = self.vllm
         if runtime in ("llamacpp", "sglang"):
             bands = self.llamacpp if runtime == "llamacpp" else self.sglang or self.vllm
+        at_that_time = [band for band in bands if band.released and band.released <= month_of(version)]
+        newest = (at_that_time or bands)[-1]
         if runtime not in ("vllm", "llamacpp", "sglang"):
-            return Chosen(bands[-1], False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
+            return Chosen(newest, False, f"Nothing was measured for {runtime}: sized like vLLM, with a wide margin.")
         parsed = version_of(runtime, version)
+        if not parsed and at_that_time:
+            of_then = f"{version!r} is a date: sized as {runtime} of then, {newest.first_version} or a little later"
+            return Chosen(newest, False, f"{of_then}, with a wide margin.")
         if not parsed:
             told = f" by {version!r}" if version else ""
-            return Chosen(bands[-1], False, f"No version of {runtime} is known{told}: the margin is wide.")
+            return Chosen(newest, False, f"No version of {runtime} is known{told}: the margin is wide.")
         return Chosen([band for band in bands if _first_version(band) <= parsed][-1], True)
 
 
 def version_of(runtime: str, tag: str) -> tuple[int, ...]:
     """Return the numbers of vLLM's `v0.10.1` or llama.cpp's build `server-b4719`; empty for `latest` and digests.
 
-    `0.1.dev19754` is no 0.1 but a build of vLLM outside of any release.
+    `0.1.dev19754` is no 0.1 but a build of vLLM outside of any release, and `25.09` a month.
     """
     found = (_BUILD if runtime == "llamacpp" else _RELEASE).search("" if ":" in tag else tag.strip())
     numbers = tuple(map(int, found[1].split("."))) if found else ()
-    return () if numbers == UNTAGGED else numbers
+    is_date = runtime != "llamacpp" and bool(numbers) and numbers[0] >= FIRST_YEAR
+    return () if numbers == UNTAGGED or is_date else numbers
+
+
+def month_of(tag: str) -> str:
+    """Return the month that a tag names, as `2025-09`; '' for none."""
+    found = None if ":" in tag else _MONTH.search(tag.strip())
+    if not found:
+        return ""
+    year, month = found[1] or f"20{found[3]}", found[2] or found[4]
+    return f"{year}-{month}" if 1 <= int(month) <= MONTHS else ""
 
 
 def _first_version(band: Band) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ class Gpu:
     def usable_bytes(self) -> int:
         """Return what software sees of it: the firmware keeps 0.3 to 0.7 GiB that labels do not know of."""
         known = self.reported_bytes or seen_bytes(self.product, self.total_bytes)
-        return known or likely_bytes(self.total_bytes)
+        return known or likely_bytes(self.total_bytes, self.product)
 
     @property
     def has_peer_access(self) -> bool:

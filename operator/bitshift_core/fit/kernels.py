@@ -15,6 +15,7 @@ from ..api.base import ApiObject
 from .accelerators import Accelerator, capability_of
 from .engines import version_of
 from .need import Need
+from .splits import Role, ShapeRule, fewer_gpus, straddling, untiled
 
 Runs = Literal["native", "fallback", "emulation", "none", "unknown"]
 Platform = Literal["cuda", "rocm", "cpu"]
@@ -22,6 +23,16 @@ PLATFORM_NAMES = {"cuda": "NVIDIA GPUs", "rocm": "AMD GPUs", "cpu": "CPUs"}
 NO_KERNEL = "NoKernel"
 WORST_FIRST: tuple[Runs, ...] = ("none", "unknown", "emulation", "fallback", "native")
 EXACT_KV_CACHES = frozenset({"", "auto", "float16", "bfloat16", "f16", "bf16", "f32"})
+SCHEME_OF_ONLINE = {
+    "fp8": "fp8",
+    "fp8_per_tensor": "fp8",
+    "fp8_per_channel": "fp8",
+    "fp8_per_block": "fp8-block",
+    "mxfp8": "modelopt/mxfp8",
+    "nvfp4_per_token": "modelopt/nvfp4",
+    "bitsandbytes": "bitsandbytes/nf4",
+}
+"""The scheme whose kernels run what an engine quantizes while it loads."""
 SIXTEEN_BITS = {"half": "float16", "float16": "float16", "bfloat16": "bfloat16"}
 
 Capability = Annotated[str, Field(pattern=r"^\d{1,2}\.\d$")]
@@ -77,6 +88,9 @@ class EngineRules(ApiObject):
     checked_to: str = ""
     """The newest version that the rules were held against; empty where no version ever changed them."""
     weights: tuple[Rule, ...] = ()
+    experts: tuple[Rule, ...] = ()
+    """Where experts have kernels of their own."""
+    shapes: tuple[ShapeRule, ...] = ()
     kv_cache: tuple[Rule, ...] = ()
     compute: tuple[Rule, ...] = ()
 
@@ -113,7 +127,12 @@ class KernelTable:
             sentence = f"Nothing is known of the kernels of {need.runtime}: whether it loads was not checked."
             return (Kernel("", "unknown", sentence),)
         asked = _Asked(need, accelerator, rules.checked_to, version_of(need.runtime, need.engine_version))
-        kernels = [asked.kernel(rules.weights, scheme_of(need), f"{need.facts.scheme} weights")]
+        scheme = scheme_of(need)
+        weights = asked.kernel(rules.weights, scheme, f"{need.facts.scheme} weights")
+        kernels = [asked.cut(weights, rules.shapes, scheme, "block")]
+        if need.facts.experts and any(scheme in rule.schemes for rule in rules.experts):
+            experts = asked.kernel(rules.experts, scheme, f"{need.facts.scheme} experts")
+            kernels.append(asked.cut(experts, rules.shapes, scheme, "expert"))
         if (kind := need.kv_cache_dtype or "auto") not in EXACT_KV_CACHES and need.runtime == "vllm":
             kernels.append(asked.kernel(rules.kv_cache, kind, f"a KV cache in {kind}"))
         if dtype := compute_dtype_of(need):
@@ -134,8 +153,10 @@ def sentences(kernels: Iterable[Kernel]) -> tuple[str, ...]:
 
 
 def scheme_of(need: Need) -> str:
-    """Return the scheme as the rules name it: a GGUF file is one scheme, for its types mix in every file."""
-    return "gguf" if need.facts.format == "gguf" else need.facts.scheme
+    """Return the scheme as the rules name it, once loaded; a GGUF file is one, for its types mix in every file."""
+    if need.facts.format == "gguf":
+        return "gguf"
+    return SCHEME_OF_ONLINE.get(need.quantization, need.facts.scheme)
 
 
 def compute_dtype_of(need: Need) -> str:
@@ -176,6 +197,29 @@ class _Asked:
             return Kernel("", "unknown", sentence[0].upper() + sentence[1:])
         found = self._by(reached[-1], what)
         return found if found.runs == "none" or not self._is_unchecked() else self._said_unchecked(found, what)
+
+    def cut(self, found: Kernel, rules: Sequence[ShapeRule], scheme: str, role: Role) -> Kernel:
+        """Return the kernel, or what is left where its matrices cannot be cut for so many GPUs."""
+        reached = [rule for rule in rules if scheme in rule.schemes and rule.role == role]
+        reached = sorted((r for r in reached if not self.version or r.version <= self.version), key=lambda r: r.version)
+        if not reached or found.runs == "none":
+            return found
+        rule, what, gpus = reached[-1], f"{self.need.facts.scheme} weights", self.need.gpus_per_stage
+        if rule.straddling and (torn := straddling(self.need, role)):
+            part, group = torn
+            why = f"{part.inputs:,} inputs of {part.name} on each of {gpus} GPUs are no whole groups of {group}"
+            way_out = f"`serving.tensorParallel` {fewer_gpus(self.need, part, group)}"
+            return self._instead(rule, rule.straddling, f"{what}: {why}", way_out)
+        if rule.untiled and found.name.startswith("Marlin") and (odd := untiled(self.need, role)):
+            why = f"{odd.inputs:,} × {odd.outputs:,} of {odd.name} on each GPU are no whole tiles of Marlin's"
+            return self._instead(rule, rule.untiled, f"{what}: {why}", "another number of GPUs, or a newer version")
+        return found
+
+    def _instead(self, rule: ShapeRule, runs: Literal["none", "fallback"], why: str, way_out: str) -> Kernel:
+        if runs == "none":
+            sentence = f"{self.engine} does not load {why} ({rule.source}). Way out: {way_out}."
+            return Kernel("", "none", sentence, rule.source)
+        return Kernel(rule.kernel, runs, f"{self.engine} runs the slower path {rule.kernel} for {why}.", rule.source)
 
     def _of_any_version(self, known: Sequence[Rule], what: str) -> Kernel:
         """Return what every version does where they agree; else what the newest does, said to be a guess."""

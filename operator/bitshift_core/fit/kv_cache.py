@@ -38,7 +38,7 @@ HALF_BITS = {
 }
 """Stored bits of one element, doubled so that block scales stay whole numbers."""
 CELL_PADDING = 256
-SCALE_BYTES = 4
+SCALE_BYTES, STATES_WITH_PREFIXES = 4, 2
 """One 32-bit scale for each head's key and value of a token; scales of a whole tensor are free."""
 
 
@@ -57,7 +57,7 @@ def shape_of(need: Need, band: VllmBand) -> Shape:
         scale_bytes=SCALE_BYTES if named.endswith("per_token_head") else 0,
         block_tokens=need.block_tokens or band.block_tokens,
         shares_pool=band.shares_pool,
-        state_blocks=band.state_blocks,
+        state_blocks=_state_blocks(need, band),
         speculative_tokens=need.speculative_tokens,
     )
 
@@ -73,7 +73,7 @@ def cached_layers(need: Need) -> tuple[LayerGroup, ...]:
     groups = need.facts.attention
     if need.draft:
         return merged((*groups, *need.draft.attention))
-    if need.speculative_tokens and any(group.role == "draft" for group in need.facts.tensors):
+    if need.guesses_with_own_layers and any(group.role == "draft" for group in need.facts.tensors):
         full = next((group for group in groups if group.kind in ("full", "mla")), None)
         return merged((*groups, full.model_copy(update={"layers": 1}))) if full else groups
     return groups
@@ -101,6 +101,16 @@ def llamacpp_kv_cache_bytes(
 def _cells(group: LayerGroup, context_tokens: int, batch_tokens: int) -> int:
     whole = padded(context_tokens, CELL_PADDING)
     return min(whole, padded(group.window_tokens + batch_tokens, CELL_PADDING)) if group.kind == "sliding" else whole
+
+
+def _state_blocks(need: Need, band: VllmBand) -> int:
+    """Return the states of a sequence in each recurrent layer: its own, and one that a shared beginning is kept in.
+
+    Source: vLLM, `v1/kv_cache_interface.py`, MambaSpec.max_memory_usage_bytes (`mamba_cache_mode` align or none).
+    """
+    if need.prefix_caching is None:
+        return band.state_blocks
+    return STATES_WITH_PREFIXES if need.prefix_caching else 1
 
 
 def _kv_dtype(need: Need) -> str:

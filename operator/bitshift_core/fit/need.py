@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from ..artifact.facts import ArtifactFacts
 
+PLAIN_SCHEMES = frozenset({"BF16", "F16", "F32"})
+
 
 @dataclass(frozen=True)
 class Need:
@@ -32,19 +34,30 @@ class Need:
     """Parts of a replica that may lie on different nodes; the GPUs of one part are always on one node."""
     expert_parallel: bool = False
     """Whether whole experts are dealt out to GPUs instead of each being split."""
+    data_parallel: int = 1
+    """Copies of all but the experts, which all of them share; `gpus_per_replica` are those of one copy."""
     quantization: str = ""
-    """vLLM's `--quantization` of a checkpoint in 16 bits: `fp8` or `bitsandbytes`, done while loading."""
+    """The engine's own method for a checkpoint that is not quantized, done while loading: `fp8`, `bitsandbytes` …"""
     block_tokens: int = 0
     """vLLM's `--block-size` where it is set; 0 takes the engine's."""
     enforce_eager: bool = False
     speculative_tokens: int = 0
     """Tokens that are guessed ahead, by the artifact's own draft layers or by `draft`."""
     draft: ArtifactFacts | None = None
+    loads_own_draft: bool = True
+    """Whether guesses come from the artifact's draft layers, where it has any and no `draft` is named."""
     adapters: int = 0
     """LoRA adapters that are held at once, each of `adapter_rank`."""
     adapter_rank: int = 16
+    prefix_caching: bool | None = None
+    """Whether what sequences begin with is kept for others; None leaves it to the engine."""
     gpu_layers: int = -1
     """llama.cpp's `--n-gpu-layers`: layers on GPUs, the rest in host memory; -1 for all."""
+
+    @property
+    def guesses_with_own_layers(self) -> bool:
+        """Return whether the artifact's own draft layers are loaded."""
+        return self.speculative_tokens > 0 and self.draft is None and self.loads_own_draft
 
     @property
     def gpus_per_stage(self) -> int:

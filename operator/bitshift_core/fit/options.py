@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .engines import Chosen
+from .capacity import DOES_NOT_DIVIDE, undivided
+from .engines import Chosen, VllmBand
 from .fleet import Kind
 from .kernels import NO_KERNEL, Kernel, KernelTable, sentences, worst
 from .need import Need
@@ -23,12 +24,12 @@ class Known:
 
     chosen: Chosen
     kernels: KernelTable = field(default_factory=KernelTable)
-    supports: dict[tuple[str, int], tuple[Kernel, ...]] = field(default_factory=dict)
-    """What was found out in this plan, by KV cache and kind: asked for again with every context that is tried."""
+    supports: dict[tuple[str, int, int], tuple[Kernel, ...]] = field(default_factory=dict)
+    """What was found out in this plan, by KV cache, GPUs and kind: asked for again with every context that is tried."""
 
     def support(self, need: Need, kind: Kind) -> tuple[Kernel, ...]:
-        """Return what runs the release there; of all that may be tried, the KV cache alone has other kernels."""
-        key = (need.kv_cache_dtype, id(kind))
+        """Return what runs the release there; of all that may be tried, the KV cache and a split have other kernels."""
+        key = (need.kv_cache_dtype, need.gpus_per_stage, id(kind))
         if key not in self.supports:
             accelerator = kind.accelerator(self.kernels.products)
             self.supports[key] = self.kernels.support(need, accelerator)
@@ -109,7 +110,7 @@ def options_for(need: Need, kinds: Sequence[Kind], known: Known) -> Iterator[Opt
         if gpu not in sizes:
             sizes[gpu] = size_of(need, known.chosen, gpu)
         kernels = known.support(need, kind)
-        yield Option(need, kind, sizes[gpu], _capacity(kind, gpu), kernels, _refusal(need, kind, kernels))
+        yield Option(need, kind, sizes[gpu], _capacity(kind, gpu), kernels, _refusal(need, kind, kernels, known))
 
 
 def together(options: Sequence[Option]) -> list[Together]:
@@ -134,10 +135,12 @@ def _capacity(kind: Kind, gpu: Gpu | None) -> int:
     return gpu.usable_bytes
 
 
-def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel]) -> tuple[str, str] | None:
+def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel], known: Known) -> tuple[str, str] | None:
     offer = kind.offer
     if offer and (shared := offer.refusal(need.gpus_per_stage)):
         return SHARED_GPUS, f"{kind.nodes[0].name} {shared}."
+    if isinstance(known.chosen.band, VllmBand) and need.gpus_per_replica and (why := undivided(need)):
+        return DOES_NOT_DIVIDE, why
     if worst(kernels) == "none":
         return NO_KERNEL, " ".join(sentences(kernels))
     return None

@@ -13,8 +13,6 @@ LARGE_GPU_BYTES, HUGE_GPU_BYTES = 70 * GIB, 160 * GIB
 LARGE_BATCHED_TOKENS, SMALL_BATCHED_TOKENS = 8_192, 2_048
 LARGEST_GRAPH = 512
 CUDA_CONTEXT_BYTES = 512 * MIB
-UNSTATED_CONTEXT = 131_072
-"""What V0 is taken to profile where neither the engine's flags nor the model say how long a context is."""
 
 
 def default_batched_tokens(gpu_bytes: int, gpu_product: str, *, huge_tokens: int = 0) -> int:
@@ -40,7 +38,7 @@ def profiled_tokens(band: VllmBand, *, context_tokens: int, batched_tokens: int)
     """Return how many tokens the profiling run passes through the model at once."""
     if not band.batch_follows_context:
         return batched_tokens
-    whole = context_tokens or UNSTATED_CONTEXT
+    whole = context_tokens or band.unstated_context
     is_chunked = band.chunks_above_tokens and whole > band.chunks_above_tokens
     return SMALL_BATCHED_TOKENS if is_chunked else max(whole, SMALL_BATCHED_TOKENS)
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..api.v1alpha1 import SizeItem
-from .advice import most_sequences_held, spanning, ways_out
+from . import headline
+from .advice import longest_context, most_sequences_held, spanning, ways_of, ways_out
 from .affinity import affinity_for
+from .capacity import Capacity, capacity_of
 from .devices import claim_for
-from .engines import EngineConstants
+from .engines import EngineConstants, VllmBand
 from .fleet import Fleet, Kind, fleet_of
 from .kernels import Kernel, KernelTable, sentences
 from .need import Need
@@ -61,6 +63,10 @@ class Fit:
     """Sequences at the context asked for that one replica would hold there; 0 where it does not fit."""
     why: str = ""
     """Why this rung, where the user named a scenario."""
+    headline: str = ""
+    """In one line what fits, what is missing and what would help; '' where no node qualifies."""
+    held: Capacity | None = None
+    """What the engine itself will make of such a GPU, as it prints it; None where it takes no pool."""
 
 
 def plan_release(
@@ -77,8 +83,15 @@ def plan_release(
     kinds = list(fleet.kinds_for(need))
     groups = together(list(options_for(need, kinds, known)))
     fit = _verdict(need, groups[0], known) if groups else _nowhere(need, fleet, known)
-    said = (fit.message, chosen.caveat, *_about_kernels(fit))
+    said = (fit.message, chosen.caveat, _about_facts(need), *_about_kernels(fit))
     return replace(fit, message=" ".join(part for part in said if part), tolerations=tolerations_of(need))
+
+
+def _about_facts(need: Need) -> str:
+    """Return a sentence where the tensors themselves were not seen."""
+    if need.facts.tensors_from == "header":
+        return ""
+    return "Sized from config.json, for no header of its weights could be read: the margin is wide."
 
 
 def _about_kernels(fit: Fit) -> tuple[str, ...]:
@@ -93,7 +106,7 @@ def _verdict(need: Need, group: Together, known: Known) -> Fit:
     if group.now >= need.pods:
         return _fits(need, group, known)
     if group.empty >= need.pods:
-        return _waits(need, group)
+        return _waits(need, group, known)
     return _does_not_fit(need, group, known)
 
 
@@ -101,16 +114,19 @@ def _fits(need: Need, group: Together, known: Known) -> Fit:
     ranked = _by_room(group)
     names = tuple(node for _, _, node in ranked)
     first = max((option for option in group.options if option.holds and any(option.now)), key=_shown_first)
-    held = most_sequences_held(need, _would_fit((first.kind,), known, pods=1))
+    one_fits = _would_fit((first.kind,), known, pods=1)
+    held, longest = most_sequences_held(need, one_fits), longest_context(need, one_fits)
     where = "per GPU" if need.gpus_per_replica else "of free memory"
     room = f"{_counted(len(names), 'node')} with room for {_counted(group.now, 'replica')}"
     message = f"{_needs(need, first.size)} {names[0]} offers {gib(-ranked[0][1])} {where}: {room}."
     if held > need.concurrent_sequences:
         message += f" There {held} sequences of {need.context_tokens:,} tokens would fit."
-    return _located(Fit("Fits", 0, (), names, None, "Fits", message, sequences_held=held), need, group, first)
+    line = headline.of_room(need, sequences=held, context_tokens=longest)
+    fit = Fit("Fits", 0, (), names, None, "Fits", message, sequences_held=held, headline=line)
+    return _located(fit, need, group, first, known)
 
 
-def _waits(need: Need, group: Together) -> Fit:
+def _waits(need: Need, group: Together, known: Known) -> Fit:
     first = max((option for option in group.options if option.empty), key=_shown_first)
     names = tuple(
         name
@@ -123,14 +139,14 @@ def _waits(need: Need, group: Together) -> Fit:
         f"{_counted(len(names), 'node')} would hold {group.empty} if nothing else ran there. "
         f"{missing_sentence(need, group)}Waiting for room."
     )
-    return _located(Fit("Waiting", 0, (), names, None, "WaitsForRoom", message), need, group, first)
+    return _located(Fit("Waiting", 0, (), names, None, "WaitsForRoom", message), need, group, first, known)
 
 
-def _located(fit: Fit, need: Need, group: Together, first: Option) -> Fit:
+def _located(fit: Fit, need: Need, group: Together, first: Option, known: Known) -> Fit:
     """Return the fit with its sum, and with what keeps pods to the nodes that hold them."""
     gpu = Gpu(first.kind.offer.memory_bytes, first.kind.offer.product) if first.kind.offer else None
     fit = replace(fit, needed_bytes=first.needed_bytes, items=first.size.items, kernels=first.kernels)
-    fit = replace(fit, gpu=gpu, offered_bytes=first.capacity_bytes)
+    fit = replace(fit, gpu=gpu, offered_bytes=first.capacity_bytes, held=_held(need, gpu, known))
     if not need.gpus_per_replica:
         return fit
     holding = [option for option in group.options if option.holds and option.empty]
@@ -143,6 +159,11 @@ def _located(fit: Fit, need: Need, group: Together, first: Option) -> Fit:
         others = [kind.offer for kind in refused if kind.offer]
         return replace(fit, claim=claim_for(offers, others, gpus=need.gpus_per_stage, label_mib=smallest))
     return replace(fit, affinity=affinity_for([option.kind for option in holding], refused, needed_bytes=needed))
+
+
+def _held(need: Need, gpu: Gpu | None, known: Known) -> Capacity | None:
+    """Return the pool that the engine takes of a GPU by itself; llama.cpp allocates what it is told and no more."""
+    return capacity_of(need, known.chosen, gpu) if gpu and isinstance(known.chosen.band, VllmBand) else None
 
 
 def _nowhere(need: Need, fleet: Fleet, known: Known) -> Fit:
@@ -160,16 +181,19 @@ def _nowhere(need: Need, fleet: Fleet, known: Known) -> Fit:
 
 
 def _does_not_fit(need: Need, group: Together, known: Known) -> Fit:
-    first = group.largest
+    first, line = group.largest, ""
     reason, why = _why_not(need, group)
     if reason in SHORT_OF_MEMORY:
         usable = [option for option in group.options if option.refusal is None]
         fits = _would_fit([option.kind for option in usable], known)
-        why += " " + ways_out(need, fits, most_gpus=max(option.most_gpus for option in usable))
+        ways = ways_of(need, fits, most_gpus=max(option.most_gpus for option in usable))
+        why += " " + ways_out(need, ways)
+        line = headline.of_shortage(need, ways, missing_bytes=first.needed_bytes - first.capacity_bytes)
     elif reason == "TooFewGPUs":
         why += spanning(need, most_gpus=max(option.most_gpus for option in group.options if option.holds))
     message = f"{_needs(need, first.size)} {why}"
-    return Fit("DoesNotFit", first.needed_bytes, first.size.items, (), None, reason, message, first.kernels)
+    fit = Fit("DoesNotFit", first.needed_bytes, first.size.items, (), None, reason, message, first.kernels)
+    return replace(fit, headline=line)
 
 
 def _why_not(need: Need, group: Together) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil
 
 from ..api.v1alpha1 import SizeItem
-from ..artifact.families import is_known as is_known_family
 from . import overhead
 from .engines import Band, Chosen, LlamaCppBand, VllmBand
 from .gpu import Gpu
@@ -15,7 +14,7 @@ from .kv_cache import cached_layers, half_bits_of, llamacpp_kv_cache_bytes, shap
 from .need import Need
 from .spending import Spending, batch_of, peak_while_loading, spending_of
 from .units import MIB, ceil_div
-from .weights import llamacpp_host_bytes, llamacpp_weight_bytes
+from .weights import draft_need, llamacpp_host_bytes, llamacpp_weight_bytes
 
 __all__ = ["Gpu", "SizeSum", "size_of"]
 
@@ -41,7 +40,7 @@ class SizeSum:
 
 def size_of(need: Need, chosen: Chosen, gpu: Gpu | None) -> SizeSum:
     """Return what one replica needs of each such GPU, or of host memory where there is none."""
-    is_known = chosen.is_known and is_known_family(need.facts.architecture)
+    is_known = chosen.is_known and need.facts.is_sure
     if isinstance(chosen.band, LlamaCppBand):
         return _llamacpp(need, chosen.band, is_known=is_known, on_gpu=gpu is not None)
     return _vllm(need, chosen.band, is_known=is_known, gpu=gpu)
@@ -62,7 +61,7 @@ def _llamacpp(need: Need, band: LlamaCppBand, *, is_known: bool, on_gpu: bool) -
     compute = overhead.llamacpp_compute_bytes(facts, band, context_tokens=tokens, sequences=sequences)
     process = overhead.llamacpp_process_bytes(facts, band)
     weights = llamacpp_weight_bytes(facts, gpus=gpus, gpu_layers=need.gpu_layers)
-    items = (
+    items: tuple[SizeItem, ...] = (
         SizeItem(name="weights", bytes=weights, detail=facts.scheme),
         SizeItem(name="kv-cache", bytes=ceil_div(on_gpus, max(gpus, 1)), detail=_kv_detail(need)),
         SizeItem(name="activations", bytes=compute, detail="compute buffer, masks and logits"),
@@ -73,8 +72,19 @@ def _llamacpp(need: Need, band: LlamaCppBand, *, is_known: bool, on_gpu: bool) -
         ),
     )
     host = llamacpp_host_bytes(facts, gpu_layers=need.gpu_layers) + process + kv_cache - on_gpus if on_gpu else 0
+    if need.draft:
+        items = _with_draft(items, _llamacpp(draft_need(need), band, is_known=is_known, on_gpu=on_gpu).items)
     margin = band.margin_bytes(_total(items), is_known=is_known)
     return _sum(need, items, band, margin, "spread of what was measured", is_known=is_known, host_bytes=host)
+
+
+def _with_draft(items: tuple[SizeItem, ...], drafts: tuple[SizeItem, ...]) -> tuple[SizeItem, ...]:
+    """Return the items of a model and of the one that guesses for it, in one process.
+
+    Every slot has a context of its own for the draft, as long as its own. Source: llama.cpp, `tools/server`.
+    """
+    of_draft = {item.name: item.bytes for item in drafts if item.name in ("weights", "kv-cache", "activations")}
+    return tuple(item.model_copy(update={"bytes": item.bytes + of_draft.get(item.name, 0)}) for item in items)
 
 
 def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> SizeSum:
@@ -102,14 +112,20 @@ def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | N
 
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:
     gpus = max(need.gpus_per_replica, 1)
-    spread = need.facts.scheme + (f" over {gpus} GPUs" if gpus > 1 else "")
-    other = "CUDA graphs and libraries" if spending.graphs else "libraries"
-    batched = batch_of(need, band, gpu).profiled_tokens
+    scheme = f"{need.quantization}, made while loading" if need.quantization else need.facts.scheme
+    held = f" and {need.adapters} adapters" if need.adapters else ""
+    held += " and a draft model" if need.draft else ""
+    spread = scheme + held + (f" over {gpus} GPUs" if gpus > 1 else "")
+    batch = batch_of(need, band, gpu)
+    batched = batch.profiled_tokens
+    where = "inside the engine's budget" if band.graphs_inside_budget else "beside the engine's budget"
+    graphs = (SizeItem(name="graphs", bytes=spending.graphs, detail=f"CUDA graphs, {where}"),)
     return (
         SizeItem(name="weights", bytes=spending.weights, detail=spread),
         SizeItem(name="kv-cache", bytes=cache, detail=_kv_detail(need)),
         SizeItem(name="activations", bytes=spending.activations, detail=f"{batched} tokens in a batch"),
-        SizeItem(name="other", bytes=spending.graphs + spending.libraries, detail=other),
+        *(graphs if spending.graphs else ()),
+        SizeItem(name="other", bytes=spending.libraries, detail="libraries"),
     )
 
 
@@ -130,7 +146,7 @@ def _sum(
     need: Need, items: tuple[SizeItem, ...], band: Band, margin: int, detail: str, *, is_known: bool, host_bytes: int
 ) -> SizeSum:
     total = _total(items)
-    spread = band.margin_bytes(total, is_known=is_known and need.facts.is_sure)
+    spread = band.margin_bytes(total, is_known=is_known)
     return SizeSum(
         (*items, SizeItem(name="margin", bytes=margin, detail=detail)),
         low_bytes=max(0, total - spread),

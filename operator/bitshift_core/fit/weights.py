@@ -20,8 +20,20 @@ LARGE_ALLOCATION, ALLOCATION_STEP, LARGEST_REST = 10 * MIB, 2 * MIB, MIB
 UNSTATED_POSITIONS, UNSTATED_CHUNKED_POSITIONS = 32_768, 10_485_760
 """Attention in chunks is for contexts without end: Llama 4 rotates up to ten million positions."""
 MARLIN_INPUTS, MARLIN_OUTPUTS = 128, 256
-ONLINE_PER_MILLE = {"fp8": 1_000, "bitsandbytes": 516}
-"""Bytes for each thousand weights: with one scale for a matrix, or 4 bits with doubly quantized scales."""
+ONLINE_PER_MILLE = {
+    "fp8": 1_000,
+    "fp8_per_tensor": 1_000,
+    "fp8_per_channel": 1_000,
+    "fp8_per_block": 1_000,
+    "int8_per_channel_weight_only": 1_000,
+    "experts_int8": 1_000,
+    "mxfp8": 1_031,
+    "nvfp4_per_token": 563,
+    "bitsandbytes": 516,
+}
+"""Bytes for each thousand weights: with few scales, one for each 32 or 16, or 4 bits with doubly quantized scales."""
+EXPERTS_ONLY = "experts_"
+"""Methods of that name leave attention as it is."""
 
 
 def vllm_weight_bytes(need: Need, band: VllmBand, stage: Stage | None = None) -> int:
@@ -88,7 +100,8 @@ def llamacpp_host_bytes(facts: ArtifactFacts, *, gpu_layers: int = -1) -> int:
 def draft_need(need: Need) -> Need:
     """Return the draft model as a need of its own."""
     assert need.draft is not None
-    return Need(need.draft, need.runtime, need.engine_version, need.context_tokens, 1, need.gpus_per_stage)
+    sequences = need.concurrent_sequences
+    return Need(need.draft, need.runtime, need.engine_version, need.context_tokens, sequences, need.gpus_per_stage)
 
 
 def _llamacpp_parts(facts: ArtifactFacts) -> tuple[int, int]:
@@ -104,7 +117,7 @@ def _is_dropped(group: TensorGroup, need: Need, band: VllmBand) -> bool:
     GPTQ's zeros and order are replaced by the kernels of vLLM from 0.4 on, which take symmetric weights in order.
     """
     if group.role == "draft":
-        return need.draft is not None or not need.speculative_tokens
+        return not need.guesses_with_own_layers
     is_gptq = need.facts.scheme.startswith(("gptq", "auto-round", "autoround"))
     return is_gptq and band.drops_zeros and group.part in ("zero", "index")
 
@@ -123,7 +136,7 @@ def _stage_bytes(group: TensorGroup, need: Need, stage: Stage, gpus: int) -> int
             return ceil_div(size, gpus) if stage.is_last else 0
         case "expert" if need.expert_parallel and need.facts.experts:
             experts = need.facts.experts
-            return stage.part(ceil_div(size, experts) * ceil_div(experts, gpus))
+            return stage.part(ceil_div(size, experts) * ceil_div(experts, gpus * need.data_parallel))
         case "block" | "expert":
             return ceil_div(stage.part(size), gpus)
     return stage.part(size)
@@ -134,11 +147,16 @@ def _loaded_bytes(group: TensorGroup, need: Need, gpus: int) -> int:
     facts = need.facts
     if group.dtype not in PLAIN_DTYPES:
         return _padded_expert_bytes(group, facts, 1 if need.expert_parallel else gpus)
-    if need.quantization and group.role in ("block", "expert") and group.part == "weight":
-        return group.elements * ONLINE_PER_MILLE.get(need.quantization, 1_000) // 1_000
+    if need.quantization in ONLINE_PER_MILLE and _is_quantized_online(group, need):
+        return group.elements * ONLINE_PER_MILLE[need.quantization] // 1_000
     if facts.scheme not in PLAIN_DTYPES:
         return group.bytes
     return group.elements * ENGINE_DTYPES.get(need.dtype, HALF_PRECISION_BYTES)
+
+
+def _is_quantized_online(group: TensorGroup, need: Need) -> bool:
+    roles = ("expert",) if need.quantization.startswith(EXPERTS_ONLY) else ("block", "expert")
+    return group.role in roles and group.part == "weight"
 
 
 def _padded_expert_bytes(group: TensorGroup, facts: ArtifactFacts, gpus: int) -> int:

@@ -112,7 +112,7 @@ def render_args(
 
 def read_args(profile: RuntimeProfileSpec, args: Sequence[str]) -> dict[ArgumentSource, str]:
     """Return what a running container was started with, by what each flag means."""
-    by_flag = dict(_pairs(args))
+    by_flag = dict(pairs_of(args))
     found: dict[ArgumentSource, str] = {}
     for argument in profile.args:
         if argument.source is ArgumentSource.VALUE:
@@ -185,7 +185,8 @@ def _is_ours(argument: Argument, values: EngineValues) -> bool:
     return not optional or bool(_rendered(argument, values))
 
 
-def _pairs(args: Sequence[str]) -> Iterable[tuple[str, str]]:
+def pairs_of(args: Sequence[str]) -> Iterable[tuple[str, str]]:
+    """Yield each flag with what stands behind it, which is its value unless the flag is a switch."""
     for position, arg in enumerate(args):
         if "=" in arg and arg.startswith("-"):
             flag, value = arg.split("=", 1)

@@ -11,7 +11,7 @@ from ..fit.offers import is_gpu
 from . import engine, names
 from . import stable as stables
 from .errors import SpecRefusedError
-from .pods import is_ready
+from .one_pod import is_ready
 from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
 

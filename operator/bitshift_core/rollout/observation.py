@@ -14,6 +14,9 @@ from ..evidence.live import LivePolicy, LiveState
 from ..evidence.report import GateReport, Verdict
 from ..evidence.verdict import LiveVerdict
 from ..fit.plan import Fit
+from ..starting.deadlines import Deadlines
+from ..starting.promises import Kept
+from ..starting.reading import EngineReport, Progress
 from ..traffic.routes import RouteReading
 from ..traffic.states import MESSAGE_CHARACTERS, OverlayReading
 from ..traffic.steps import EVERYONE, OBSERVATION
@@ -44,7 +47,14 @@ class Pods:
     """Ready pods that answered a prompt sensibly."""
     started_at: float = 0
     stage: str = ""
-    """What the slowest pod is doing: Scheduling, Pulling, Loading, Answering."""
+    """What the slowest pod is doing: one of `one_pod.STAGES`."""
+    stage_since: float = 0
+    """When that began; 0 where it cannot be told."""
+    progress: Progress | None = None
+    hint: str = ""
+    """What the log of a pod that still runs says is wrong; it may pass, so it only explains a stage that is late."""
+    report: EngineReport | None = None
+    """What the engine of a pod that answered told of itself while it started."""
     failure: Problem | None = None
     fatal: bool = False
     """The failure will not pass by waiting: it crashed again and again."""
@@ -92,7 +102,12 @@ class Release:
     pods: Pods = Pods()
     gates: tuple[Gate, ...] = ()
     start_seconds: float = 0
-    """Deadline of the start, from the profile and the artifact's bytes."""
+    """How long a replica takes to load, at most, from the profile and the artifact's bytes."""
+    deadlines: Deadlines = Deadlines()
+    kept: Kept = Kept()
+    """What the engine reported after its start, held against the plan."""
+    broken_promise: str = ""
+    """What of it the spec refuses a release for."""
 
     @property
     def refusal(self) -> Problem | None:
@@ -104,7 +119,7 @@ class Release:
         for gate in self.gates:
             if gate.report and gate.verdict is not Verdict.PASSED:
                 word = "Failed" if gate.verdict is Verdict.FAILED else "Inconclusive"
-                return (f"{gate.name.capitalize()}{word}", gate.report.message)
+                return (gate.report.reason or f"{gate.name.capitalize()}{word}", gate.report.message)
         return None
 
     @property
@@ -291,6 +306,8 @@ class Observation:
         assert self.candidate is not None
         if self.overlay and self.overlay.routes_to_candidate:
             return False
+        if self.candidate.broken_promise:
+            return True
         return not self.candidate.pods.serving or (not self.candidate.passed and self.awaits_baseline())
 
     def awaits_baseline(self) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..api.v1alpha1 import Rung
 from ..evidence.report import GateReport, Verdict
-from . import moving
+from . import moving, starts
 from .errors import UserError
 from .observation import GATES, Observation, Phase, Release
 from .plan import (
@@ -126,20 +126,14 @@ def start_pods(seen: Observation) -> Plan:
     """Run the candidate, and an idle replica to hold it against; ask each ready pod a question."""
     candidate = _candidate(seen)
     pods = candidate.pods
-    waited = seen.now - pods.started_at if pods.exists else 0
-    late = pods.exists and waited > candidate.start_seconds
-    if pods.exists and not pods.serving and (pods.fatal or late):
-        return _refuse_start(candidate, waited)
+    if refused := starts.why_refused(candidate, seen.now):
+        return _refuse_start(candidate, *refused)
     wanted: list[Action] = [] if pods.exists else [StartRelease(candidate)]
     if pods.ready > pods.answered:
         wanted.append(AskPods(candidate.revision))
     if not candidate.passed:
         wanted += _baseline_actions(seen)
-    said = pods.failure or (
-        "PodsStarting",
-        f"{pods.answered} of {candidate.resolved.replicas if candidate.resolved else 1} pods of {candidate.revision} "
-        f"answered a prompt ({pods.stage or 'Creating'}, {waited:.0f} of at most {candidate.start_seconds:.0f} s).",
-    )
+    said = pods.failure or ("PodsStarting", starts.said(candidate, seen.now))
     return Plan(*said, actions=(*wanted, *tidy(seen)), wake_after=1)
 
 
@@ -241,12 +235,12 @@ def _parent_rung(seen: Observation) -> Rung | None:
     return Rung(name=PARENT, artifact=seen.spec.parent.artifact) if seen.spec.parent else None
 
 
-def _refuse_start(candidate: Release, waited: float) -> Plan:
-    """Refuse a release that cannot start, so that it never blocks the other rungs."""
-    reason, why = candidate.pods.failure or ("StartDeadlineExceeded", f"its slowest pod is {candidate.pods.stage}.")
-    message = f"{candidate.revision} did not start within {waited:.0f} s: {why}"
+def _refuse_start(candidate: Release, reason: str, message: str) -> Plan:
+    """Refuse a release that cannot start, or not as promised, so that it never blocks the other rungs."""
     start = next(gate for gate in candidate.gates if gate.name == "start")
-    report = GateReport(gate="start", revision=candidate.revision, verdict=Verdict.FAILED, message=message)
+    report = GateReport(
+        gate="start", revision=candidate.revision, verdict=Verdict.FAILED, message=message, reason=reason
+    )
     return Plan(reason, message, (KeepVerdict(start.key, report),), wake_after=0.1)
 
 

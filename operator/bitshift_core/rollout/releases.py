@@ -12,7 +12,6 @@ from ..api.v1alpha1 import ModelRevisionSpec, QuantizedModelSpec, Rung, SecretRe
 from ..artifact.adapter import AdapterFacts
 from ..artifact.digests import text_digest
 from ..artifact.facts import ArtifactFacts
-from ..fit.need import Need
 from .agreement import check_adapter, check_artifact, check_batch, check_draft, parallelism_of
 from .engine import EngineValues, render_args, takes
 from .errors import SpecRefusedError
@@ -60,6 +59,8 @@ class Resolved:
     chat_template: str = ""
     batched_tokens: int = 0
     dtype: str = ""
+    draft: ArtifactFacts | None = None
+    """The model that proposes tokens, where it is one of its own."""
 
     @property
     def image_version(self) -> str:
@@ -121,6 +122,7 @@ def resolve(
         chat_template=beside.chat_template,
         batched_tokens=asked.batched_tokens or 0,
         dtype=asked.dtype or "",
+        draft=beside.draft if asked.speculative and asked.speculative.draft else None,
         tolerations=stable.tolerations if stable else (),
     )
 
@@ -152,25 +154,6 @@ def seal(
 def identity(sealed: ModelRevisionSpec) -> dict[str, Any]:
     """Return what makes a release the same release; a better size estimate does not make it another."""
     return {key: value for key, value in sealed.as_json().items() if key != "neededBytes" and value != []}
-
-
-def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
-    """Return what a release asks of nodes."""
-    return Need(
-        facts=facts,
-        runtime=resolved.runtime,
-        engine_version=resolved.image_version,
-        context_tokens=resolved.context_tokens,
-        concurrent_sequences=resolved.concurrent_sequences,
-        gpus_per_replica=resolved.gpus_per_replica,
-        kv_cache_dtype=resolved.kv_cache_dtype or "auto",
-        replicas=resolved.replicas,
-        cpu_millis=resolved.cpu_millis or 0,
-        node_selector=resolved.node_selector,
-        batched_tokens=resolved.batched_tokens,
-        dtype=resolved.dtype,
-        tolerations=resolved.tolerations,
-    )
 
 
 def engine_values(resolved: Resolved) -> EngineValues:

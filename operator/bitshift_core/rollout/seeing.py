@@ -11,6 +11,7 @@ from typing import Any
 from ..api.catalogue import RuntimeProfileSpec
 from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung, Serving
 from ..artifact.facts import ArtifactFacts
+from ..starting.deadlines import Deadlines
 from . import names
 from .beside import adapter_in, beside_of, facts_in
 from .errors import SpecRefusedError, UserError
@@ -18,11 +19,13 @@ from .fitting import explained, fit_of
 from .gates import gates_of
 from .home import current_revision, parent_uri, profile_of, stable_of
 from .moves import see_traffic
+from .needs import need_of
 from .observation import Observation, Release
 from .places import check_source, claim_of, mounted
 from .pods import pods_named
+from .promised import broken_promise, kept_by
 from .readings import borrowed_facts, failure_of, is_fresh, what_holds_readings
-from .releases import artifacts_beside, identity, merged, need_of, resolve, seal
+from .releases import artifacts_beside, identity, merged, resolve, seal
 from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
 
@@ -196,6 +199,8 @@ def _known_release(
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
     places = (mounted(resolved.places[0], facts, snapshot.node_infos), *resolved.places[1:])
     resolved = replace(resolved, places=places)
+    pods = pods_named(snapshot, revision, runtime=runtime)
+    kept = kept_by(resolved, facts, fit, pods.report)
     return Release(
         rung,
         facts=facts,
@@ -203,8 +208,11 @@ def _known_release(
         sealed=sealed,
         revision=revision,
         fit=fit,
-        pods=pods_named(snapshot, revision),
+        pods=pods,
         start_seconds=_reload_seconds(profile, facts),
+        deadlines=Deadlines.of(profile, facts.file_bytes),
+        kept=kept,
+        broken_promise=broken_promise(spec, kept),
         gates=gates_of(
             snapshot,
             spec,
@@ -220,7 +228,7 @@ def _known_release(
 
 def _reload_seconds(profile: RuntimeProfileSpec, facts: ArtifactFacts) -> float:
     """Return how long a replica takes to load an artifact, at most."""
-    return profile.start_seconds + sum(file.size_bytes for file in facts.files) / profile.load_bytes_per_second
+    return profile.start_seconds + facts.file_bytes / profile.load_bytes_per_second
 
 
 def _check_claim(snapshot: Snapshot, field: str, artifact: str) -> None:

@@ -12,8 +12,19 @@ from ..fit.fleet import Fleet, fleet_of
 from ..fit.kernels import KernelTable
 from ..fit.placement import Node
 from ..fit.published import Loss
+from ..starting.rules import LogRules
 
 Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PodLog:
+    """The ends of the logs of one pod that starts: bounded, with the time of each line, and gone after the turn."""
+
+    current: str = ""
+    """Of the container that is at work: the engine's, or one that fetches."""
+    previous: str = ""
+    """Of the engine's container that died last."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,9 @@ class Snapshot:
     jobs: Mapping[str, Manifest] = field(default_factory=dict)
     pods: Sequence[Manifest] = ()
     """Pods of ours: releases, baseline, relay, Jobs."""
+    logs: Mapping[str, PodLog] = field(default_factory=dict)
+    """Of pods of releases that never answered a prompt yet, by the pod's name; settled models read none."""
+    log_rules: LogRules = LogRules()
     deployments: Mapping[str, Manifest] = field(default_factory=dict)
     revisions: frozenset[str] = frozenset()
     nodes: Sequence[Node] = ()

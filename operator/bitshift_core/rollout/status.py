@@ -17,6 +17,7 @@ from ..api.conditions import (
 from ..api.v1alpha1 import Condition, GateStatus, QuantizedModelStatus, Refused, RungStatus, TrafficStatus
 from ..evidence.report import Verdict
 from ..traffic.steps import EVERYONE, OBSERVATION
+from . import starts
 from .observation import GATES, Observation, Release
 from .plan import Decision
 
@@ -123,6 +124,7 @@ def _rung(seen: Observation, release: Release) -> RungStatus:
         needed_bytes=release.fit.needed_bytes if release.fit else None,
         sizing=release.fit.items if release.fit else (),
         why=_cut(release.fit.why) if release.fit else "",
+        engine=_cut(release.kept.sentence),
         gates=tuple(
             GateStatus(
                 name=gate.name,
@@ -154,6 +156,8 @@ def _state(seen: Observation, release: Release) -> tuple[str, str, str]:
         return "Passed", "AllPassed", "It passed every gate."
     if any(gate.report or gate.running for gate in release.gates):
         return "Gating", "Judging", fit.message
+    if release.pods.exists and not (release.pods.serving or release.pods.unschedulable):
+        return "Starting", *(release.pods.failure or (fit.reason, f"{starts.said(release, seen.now)} {fit.message}"))
     return ("Starting" if release.pods.exists else fit.verdict), fit.reason, fit.message
 
 

@@ -21,6 +21,21 @@ SERVING = (
         "--tensor-parallel", type=click.IntRange(0, 64), metavar="GPUS", help="GPUs per replica; 0 for a CPU."
     ),
 )
+ENGINE = (
+    click.option("--pipeline-parallel", type=click.IntRange(1, 64), metavar="STAGES", help="Parts of layers; 1."),
+    click.option("--quantization", metavar="METHOD", help="fp8, bitsandbytes …: done by the engine while it loads."),
+    click.option("--dtype", metavar="TYPE", help="half, bfloat16, float32: what it computes in."),
+    click.option("--batched-tokens", type=click.IntRange(32, 1_048_576), help="Computed in one step at most."),
+    click.option("--memory-utilization", type=click.FloatRange(0.05, 1), metavar="SHARE", help="Of each GPU: 0.9."),
+    click.option("--enforce-eager", is_flag=True, help="No CUDA graphs."),
+    click.option("--expert-parallel", is_flag=True, help="Whole experts on each GPU."),
+    click.option("--data-parallel", type=click.IntRange(1, 1_024), metavar="COPIES", help="That share whole experts."),
+    click.option("--prefix-caching/--no-prefix-caching", default=None, help="The engine's own choice."),
+    click.option("--speculative-tokens", type=click.IntRange(1, 64), help="Guessed ahead by layers of its own."),
+    click.option("--draft", metavar="ARTIFACT", help="The model that guesses instead."),
+    click.option("--adapters", type=click.IntRange(1, 256), metavar="COUNT", help="LoRA adapters held at once."),
+    click.option("--adapter-rank", type=click.IntRange(1, 4_096), metavar="RANK", help="Of the largest; 16."),
+)
 NODES = (
     click.option("--gpu", metavar="NAME", help="H100-80, A100-40, L40S, RTX-4090 …, or a node's own label."),
     click.option("--gpu-memory-gib", type=click.FloatRange(1, 4_096), metavar="GIB", help="For a GPU not known here."),
@@ -58,7 +73,28 @@ def asked_of(values: dict[str, Any]) -> Asked:
         sequences=values.pop("sequences"),
         kv_cache_dtype=values.pop("kv_cache_dtype"),
         gpus_per_replica=values.pop("tensor_parallel"),
+        more=_more(values),
     )
+
+
+def _more(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what was said of the engine beyond the basics, by the need's names; what was not is left out."""
+    share = values.pop("memory_utilization", None)
+    said = {
+        "pipeline_stages": values.pop("pipeline_parallel", None),
+        "memory_utilization_percent": round(100 * share, 3) if share else None,
+    }
+    same = (
+        "quantization",
+        "dtype",
+        "batched_tokens",
+        "enforce_eager",
+        "expert_parallel",
+        "data_parallel",
+        "prefix_caching",
+    )
+    said |= {name: values.pop(name, None) for name in (*same, "speculative_tokens", "adapters", "adapter_rank")}
+    return {name: value for name, value in said.items() if value or (name == "prefix_caching" and value is False)}
 
 
 def roots_of(values: tuple[str, ...]) -> dict[str, Path]:

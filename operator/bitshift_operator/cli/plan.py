@@ -17,13 +17,14 @@ from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.rollout.places import claim_of
 from bitshift_operator.cluster.engines import load_engines
 from bitshift_operator.cluster.errors import Forbidden
+from bitshift_operator.cluster.kernels import load_kernels
 
 from .access import Access, Refusal, connected
 from .gpus import Imagined, imagined
 from .manifests import Document, models_in
 from .options import NODES, OUTPUT, ROOT, SERVING, asked_of, consoles, roots_of, with_options
 from .reading import Told, patience, read_facts
-from .rungs import Ground, ModelPlan, Read, as_json, plan_model, verdict_status
+from .rungs import Ground, ModelPlan, Read, artifacts_in, as_json, plan_model, verdict_status
 from .sizing import Asked
 from .surroundings import read_cluster
 from .tables import PlanScreen
@@ -88,7 +89,14 @@ async def _plans(
     reading = asyncio.create_task(_read_all(documents, roots))
     try:
         if nodes:
-            ground = Ground(nodes.nodes, load_engines(), {}, None, None, bool(nodes.gpus), nodes.knows_memory)
+            ground = Ground(
+                nodes.nodes,
+                load_engines(),
+                {},
+                knows_gpus=bool(nodes.gpus),
+                knows_memory=nodes.knows_memory,
+                kernels=load_kernels(),
+            )
             grounds, words = [ground] * len(documents), nodes.words
         else:
             grounds, words = await _grounds(documents, access)
@@ -127,7 +135,7 @@ def _has_cluster() -> bool:
 
 async def _read_all(documents: Sequence[Document], roots: dict[str, Path]) -> dict[str, Read]:
     """Return the facts of every artifact, or why it cannot be read from here; each is read once."""
-    wanted = list(dict.fromkeys(rung.artifact for each in documents for rung in each.spec.ladder))
+    wanted = list(dict.fromkeys(uri for each in documents for uri in artifacts_in(each.spec)))
     turns = asyncio.Semaphore(READERS)
     async with patience(consoles()[1], f"Reading headers of {len(wanted)} artifacts") as told:
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bitshift_core.artifact.adapter import AdapterFacts
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.facts import ArtifactFacts
 
@@ -25,8 +26,8 @@ _PROGRESS = re.compile(r"^(.{1,120}): (\d+) of (\d+)$")
 Told = Callable[[str], None]
 
 
-async def read_facts(uri: str, root: Path | None, told: Told) -> ArtifactFacts:
-    """Return the facts that sizing needs; a claim's files are those below the root."""
+async def read_facts(uri: str, root: Path | None, told: Told) -> ArtifactFacts | AdapterFacts:
+    """Return the facts that sizing needs, of a model or of a LoRA adapter; a claim's files are below the root."""
     mount = ["--mount", str(root)] if root else []
     reader = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "bitshift_runtime", "facts", "--headers-only", "--uri", uri, *mount),
@@ -50,7 +51,7 @@ async def read_facts(uri: str, root: Path | None, told: Told) -> ArtifactFacts:
     found = json.loads(answer)
     if "reason" in found:
         raise ArtifactError(str(found["reason"]), str(found["message"]))
-    return ArtifactFacts.model_validate(found)
+    return (AdapterFacts if "rank" in found else ArtifactFacts).model_validate(found)
 
 
 def uri_of(artifact: str) -> str:

@@ -7,23 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bitshift_core.api.catalogue import RuntimeProfileSpec
+from bitshift_core.api.catalogue import Argument, ArgumentSource, RuntimeProfileSpec
 from bitshift_core.api.v1alpha1 import QuantizedModelSpec, Rung, SizeItem
+from bitshift_core.artifact.adapter import AdapterFacts
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.fit.capacity import Capacity
 from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
 from bitshift_core.fit.placement import Node
 from bitshift_core.fit.plan import plan_release
 from bitshift_core.rollout.errors import UserError
-from bitshift_core.rollout.releases import need_of, resolve
+from bitshift_core.rollout.needs import need_of
+from bitshift_core.rollout.releases import Beside, artifacts_beside, merged, resolve
 from bitshift_core.rollout.stable import StableFacts
 
 from .manifests import Document
-from .sizing import RUNTIME_OF_FORMAT, Asked, capacity_bytes, serving_json
+from .sizing import RUNTIME_OF_FORMAT, Asked, capacity_bytes, capacity_json, serving_json
 
 State = Literal["Fits", "Waiting", "DoesNotFit", "Refused", "Unreadable"]
-Read = ArtifactFacts | ArtifactError
+Read = ArtifactFacts | AdapterFacts | ArtifactError
 KEPT = "Not read now, but as a Job in the cluster read it earlier."
 
 
@@ -38,7 +42,8 @@ class Ground:
     stable_runtime: str | None = None
     knows_gpus: bool = True
     knows_memory: bool = True
-    kept: Mapping[str, ArtifactFacts] = field(default_factory=dict)
+    kernels: KernelTable = field(default_factory=KernelTable)
+    kept: Mapping[str, ArtifactFacts | AdapterFacts] = field(default_factory=dict)
     """Facts that a Job in the cluster read earlier, by artifact."""
 
 
@@ -57,6 +62,8 @@ class RungPlan:
     capacity_bytes: int = 0
     node_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    headline: str = ""
+    held: Capacity | None = None
 
     @property
     def fits(self) -> bool:
@@ -80,30 +87,69 @@ class ModelPlan:
     notes: tuple[str, ...] = ()
 
 
+def artifacts_in(spec: QuantizedModelSpec) -> tuple[str, ...]:
+    """Return every artifact that a ladder names, drafts and adapters among them, in order and each once."""
+    beside = [artifacts_beside(merged(spec.serving, rung.serving)).values() for rung in spec.ladder]
+    rungs = [rung.artifact for rung in spec.ladder]
+    return tuple(dict.fromkeys((*rungs, *(uri for uris in beside for uri in uris))))
+
+
 def plan_model(document: Document, read: Mapping[str, Read], asked: Asked, ground: Ground) -> ModelPlan:
     """Return the plan of every rung, best first as the ladder has them."""
-    rungs = tuple(plan_rung(document.spec, rung, read[rung.artifact], asked, ground) for rung in document.spec.ladder)
+    rungs = tuple(plan_rung(document.spec, rung, read, asked, ground) for rung in document.spec.ladder)
     return ModelPlan(document.source, document.namespace, document.name, rungs, _unsaid(document.spec, asked, ground))
 
 
-def plan_rung(spec: QuantizedModelSpec, rung: Rung, read: Read, asked: Asked, ground: Ground) -> RungPlan:
+def plan_rung(spec: QuantizedModelSpec, rung: Rung, read: Mapping[str, Read], asked: Asked, ground: Ground) -> RungPlan:
     """Return one rung's plan; what cannot be told is said to be so, never guessed to fit."""
-    if not isinstance(read, ArtifactError):
-        return _judged(spec, rung, read, asked, ground)
-    if kept := ground.kept.get(rung.artifact):
-        found = _judged(spec, rung, kept, asked, ground)
-        return replace(found, notes=(*found.notes, KEPT))
-    return RungPlan(rung.name, rung.artifact, "Unreadable", read.reason, str(read))
+    unread = {uri for uri, found in read.items() if isinstance(found, ArtifactError)}
+    known = {**read, **{uri: facts for uri, facts in ground.kept.items() if uri in unread}}
+    facts = known[rung.artifact]
+    if isinstance(facts, ArtifactError):
+        return RungPlan(rung.name, rung.artifact, "Unreadable", facts.reason, str(facts))
+    if isinstance(facts, AdapterFacts):
+        what = "It is a LoRA adapter: name it in `serving.adapters` of the model that it was made for."
+        return RungPlan(rung.name, rung.artifact, "Refused", "UnsupportedArtifact", what)
+    beside = _beside(spec, rung, known)
+    if isinstance(beside, RungPlan):
+        return beside
+    found = _judged(spec, rung, facts, beside, asked, ground)
+    was_kept = known[rung.artifact] is not read[rung.artifact]
+    return replace(found, notes=(*found.notes, KEPT)) if was_kept else found
 
 
-def _judged(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: Asked, ground: Ground) -> RungPlan:
+def _beside(spec: QuantizedModelSpec, rung: Rung, known: Mapping[str, Read]) -> Beside | RungPlan:
+    """Return what is served with the model, or why nobody can tell: a draft or an adapter that cannot be read."""
+    serving = merged(spec.serving, rung.serving)
+    for volume, uri in artifacts_beside(serving).items():
+        facts, wanted = known[uri], ArtifactFacts if volume == "draft" else AdapterFacts
+        where = f"The {volume.replace('-', ' ', 1)}, {uri}"
+        if isinstance(facts, ArtifactError):
+            return RungPlan(rung.name, rung.artifact, "Unreadable", facts.reason, f"{where}: {facts}")
+        if not isinstance(facts, wanted):
+            is_what, needed = ("an adapter", "a model") if volume == "draft" else ("a whole model", "a LoRA adapter")
+            why = f"{where}, is {is_what}; {needed} is needed there."
+            return RungPlan(rung.name, rung.artifact, "Refused", "UnsupportedArtifact", why)
+    draft = known[serving.speculative.draft] if serving.speculative and serving.speculative.draft else None
+    adapters = {each.name: known[each.artifact] for each in serving.adapters}
+    return Beside(
+        draft=draft if isinstance(draft, ArtifactFacts) else None,
+        adapters={name: facts for name, facts in adapters.items() if isinstance(facts, AdapterFacts)},
+    )
+
+
+def _judged(
+    spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, beside: Beside, asked: Asked, ground: Ground
+) -> RungPlan:
     try:
-        return _planned(spec, rung, facts, asked, ground)
+        return _planned(spec, rung, facts, beside, asked, ground)
     except UserError as error:
         return RungPlan(rung.name, rung.artifact, "Refused", error.reason, error.message, facts=facts)
 
 
-def _planned(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: Asked, ground: Ground) -> RungPlan:
+def _planned(
+    spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, beside: Beside, asked: Asked, ground: Ground
+) -> RungPlan:
     runtime = asked.runtime or spec.runtime or ground.stable_runtime or RUNTIME_OF_FORMAT[facts.format]
     profile = ground.profiles.get(runtime) or _bare_profile(runtime, facts)
     if facts.format not in profile.formats:
@@ -111,7 +157,9 @@ def _planned(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: 
         raise UserError(
             "FormatNotServed", f"It is {facts.format}, which runtime '{runtime}' does not load (it loads {loads})."
         )
-    resolved = resolve(_with(spec, asked), rung, runtime=runtime, profile=profile, stable=ground.stable, facts=facts)
+    resolved = resolve(
+        _with(spec, asked), rung, runtime=runtime, profile=profile, stable=ground.stable, facts=facts, beside=beside
+    )
     need = need_of(resolved, facts)
     if asked.gpus_per_replica is not None:
         need = replace(need, gpus_per_replica=asked.gpus_per_replica)
@@ -120,7 +168,7 @@ def _planned(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: 
     if asked.engine_version:
         need = replace(need, engine_version=asked.engine_version)
     _check_known(need, ground, is_said=_says_gpus(spec, rung))
-    fit = plan_release(need, ground.nodes, ground.engines)
+    fit = plan_release(need, ground.nodes, ground.engines, kernels=ground.kernels)
     return RungPlan(
         name=rung.name,
         artifact=rung.artifact,
@@ -133,6 +181,8 @@ def _planned(spec: QuantizedModelSpec, rung: Rung, facts: ArtifactFacts, asked: 
         capacity_bytes=capacity_bytes(fit, ground.nodes, need),
         node_names=fit.node_names,
         notes=facts.notes,
+        headline=fit.headline,
+        held=fit.held,
     )
 
 
@@ -181,9 +231,10 @@ def _unsaid(spec: QuantizedModelSpec, asked: Asked, ground: Ground) -> tuple[str
 
 
 def _bare_profile(runtime: str, facts: ArtifactFacts) -> RuntimeProfileSpec:
-    """Return a profile that only says which engine it is: no cluster is asked for its own."""
+    """Return a profile that only says which engine it is, and takes every field: no cluster is asked for its own."""
     formats = tuple(kind for kind, engine in RUNTIME_OF_FORMAT.items() if engine == runtime) or (facts.format,)
-    return RuntimeProfileSpec(image=f"{runtime}:latest", image_substrings=(runtime,), formats=formats)
+    args = tuple(Argument(flag=f"--{source}", source=source) for source in ArgumentSource if source.value != "Value")
+    return RuntimeProfileSpec(image=f"{runtime}:latest", image_substrings=(runtime,), formats=formats, args=args)
 
 
 def as_json(plan: ModelPlan) -> dict[str, Any]:
@@ -203,7 +254,9 @@ def _rung_json(rung: RungPlan) -> dict[str, Any]:
         "artifact": rung.artifact,
         "verdict": rung.state,
         "reason": rung.reason,
+        "headline": rung.headline or None,
         "message": rung.message,
+        "kvCache": capacity_json(rung.held),
         "scheme": rung.facts.scheme if rung.facts else None,
         "serving": serving_json(rung.need) if rung.need else None,
         "items": [item.as_json() for item in rung.items],

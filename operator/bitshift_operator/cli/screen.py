@@ -75,6 +75,8 @@ def _rung(rung: RungStatus, story: Story) -> RenderableType:
     details = _table()
     if rung.message:
         details.add_row(Text(rung.reason or "why", style=DIM), Text(rung.message))
+    if rung.engine:
+        details.add_row(Text("engine", style=DIM), Text(rung.engine))
     if rung.sizing:
         items = "  +  ".join(f"{item.name} {size(item.bytes)}" for item in rung.sizing)
         details.add_row(Text("sizing", style=DIM), Text(items, style=DIM))

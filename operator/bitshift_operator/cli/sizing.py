@@ -3,14 +3,16 @@
 Pure: facts, options and nodes → answers. Not here: reading them (`reading`), how it looks (`tables`), the sums (`fit`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bitshift_core.api.v1alpha1 import SizeItem
 from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.fit.advice import most_sequences
+from bitshift_core.fit.capacity import Capacity
 from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
 from bitshift_core.fit.placement import Node
 from bitshift_core.fit.plan import Fit, plan_release
@@ -32,6 +34,8 @@ class Asked:
     sequences: int | None = None
     kv_cache_dtype: str | None = None
     gpus_per_replica: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """What else a person said, by the need's own names: stages, a method, adapters, guesses …"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Sizing:
         return "GPU" if self.need.gpus_per_replica else "host memory"
 
 
-def need_of(facts: ArtifactFacts, asked: Asked, *, gpus: int) -> Need:
+def need_of(facts: ArtifactFacts, asked: Asked, *, gpus: int, draft: ArtifactFacts | None = None) -> Need:
     """Return the need over all GPUs of a node; without any, a GGUF file is for a CPU, a checkpoint for one GPU."""
     runtime = asked.runtime or RUNTIME_OF_FORMAT[facts.format]
     gpus = gpus or (0 if runtime == "llamacpp" else 1)
@@ -77,10 +81,12 @@ def need_of(facts: ArtifactFacts, asked: Asked, *, gpus: int) -> Need:
         concurrent_sequences=asked.sequences or DEFAULT_SEQUENCES,
         gpus_per_replica=gpus if asked.gpus_per_replica is None else asked.gpus_per_replica,
         kv_cache_dtype=asked.kv_cache_dtype or "auto",
+        draft=draft,
+        **asked.more,
     )
 
 
-def sized(need: Need, nodes: Sequence[Node], engines: EngineConstants) -> Sizing:
+def sized(need: Need, nodes: Sequence[Node], engines: EngineConstants, kernels: KernelTable | None = None) -> Sizing:
     """Return the sizing of one replica, on the nodes where there are any."""
     chosen = engines.choose(need.runtime, need.engine_version)
     gpu = (nodes[0].gpu if nodes else Gpu(0)) if need.gpus_per_replica else None
@@ -89,9 +95,9 @@ def sized(need: Need, nodes: Sequence[Node], engines: EngineConstants) -> Sizing
     if not nodes:
         items = size_of(need, chosen, gpu).items
         return Sizing(need.facts, need, items, kv_bytes, chosen.caveat)
-    fit = plan_release(need, nodes, engines)
+    fit = plan_release(need, nodes, engines, kernels=kernels)
     more = replace(need, concurrent_sequences=MOST_SEQUENCES + 1)
-    most = most_sequences(more, lambda other: plan_release(other, nodes, engines).verdict == "Fits")
+    most = most_sequences(more, lambda other: plan_release(other, nodes, engines, kernels=kernels).verdict == "Fits")
     capacity = capacity_bytes(fit, nodes, need)
     return Sizing(need.facts, need, fit.items, kv_bytes, chosen.caveat, capacity, fit, most)
 
@@ -128,10 +134,20 @@ def as_json(sizing: Sizing) -> dict[str, Any]:
         "missingBytes": max(0, sizing.needed_bytes - sizing.capacity_bytes) if fit else None,
         "verdict": fit.verdict if fit else None,
         "reason": fit.reason if fit else None,
+        "headline": (fit.headline or None) if fit else None,
         "message": fit.message if fit else sizing.caveat,
+        "engineKvCache": capacity_json(fit.held if fit else None),
         "mostSequences": sizing.most_sequences if fit else None,
         "notes": list(facts.notes),
     }
+
+
+def capacity_json(held: Capacity | None) -> dict[str, Any] | None:
+    """Return the pool that the engine itself will take, with its band; None where nobody can say."""
+    if held is None:
+        return None
+    pool, tokens = ({"low": each.low, "likely": each.likely, "high": each.high} for each in (held.pool, held.tokens))
+    return {"poolBytes": pool, "tokens": tokens, "sequences": held.sequences, "starts": held.starts}
 
 
 def serving_json(need: Need) -> dict[str, Any]:
@@ -144,4 +160,21 @@ def serving_json(need: Need) -> dict[str, Any]:
         "gpusPerReplica": need.gpus_per_replica,
         "kvCacheDtype": need.kv_cache_dtype,
         "replicas": need.replicas,
+    } | _unusual(need)
+
+
+def _unusual(need: Need) -> dict[str, Any]:
+    """Return what else was asked for, as far as it is not what every need has."""
+    said = {
+        "pipelineStages": need.pipeline_stages if need.pipeline_stages > 1 else None,
+        "quantization": need.quantization,
+        "dtype": need.dtype,
+        "batchedTokens": need.batched_tokens,
+        "memoryUtilizationPercent": need.memory_utilization_percent,
+        "prefixCaching": need.prefix_caching,
+        "speculativeTokens": need.speculative_tokens,
+        "draft": need.draft.architecture if need.draft else None,
+        "adapters": need.adapters,
+        "adapterRank": need.adapter_rank if need.adapters else None,
     }
+    return {name: value for name, value in said.items() if value or value is False}

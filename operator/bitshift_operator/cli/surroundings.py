@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from bitshift_core.api.catalogue import RuntimeProfileSpec
+from bitshift_core.artifact.adapter import AdapterFacts
 from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.fit.quantities import millis, whole
 from bitshift_core.rollout import names
-from bitshift_core.rollout.beside import facts_in
+from bitshift_core.rollout.beside import adapter_in, facts_in
 from bitshift_core.rollout.engine import recognise
 from bitshift_core.rollout.stable import StableFacts, read_container
 from bitshift_operator.cluster.caches import pod as taken_by
 from bitshift_operator.cluster.client import Kube, Manifest
 from bitshift_operator.cluster.errors import ApiError
+from bitshift_operator.cluster.kernels import load_kernels
 from bitshift_operator.cluster.kinds import CONFIG_MAP, NODE, POD, RUNTIME_PROFILE, SERVICE
 
 from .manifests import Document
-from .rungs import Ground
+from .rungs import Ground, artifacts_in
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Cluster:
         stable = await self._stable(kube, document, namespace)
         runtime = recognise(self.profiles, stable.image) if stable else None
         kept = await _kept(kube, document, namespace)
-        return Ground(self.nodes, self.engines, self.profiles, stable, runtime, kept=kept)
+        return Ground(self.nodes, self.engines, self.profiles, stable, runtime, kept=kept, kernels=load_kernels())
 
     async def _stable(self, kube: Kube, document: Document, namespace: str) -> StableFacts | None:
         if not document.spec.stable:
@@ -89,13 +91,14 @@ async def read_cluster(kube: Kube, engines: EngineConstants, namespaces: Collect
     return Cluster(nodes, engines, await _profiles(kube), tuple(near))
 
 
-async def _kept(kube: Kube, document: Document, namespace: str) -> dict[str, ArtifactFacts]:
+async def _kept(kube: Kube, document: Document, namespace: str) -> dict[str, ArtifactFacts | AdapterFacts]:
     """Return the facts that Jobs left of the rungs' artifacts: a claim's files can only be read in the cluster."""
-    found: dict[str, ArtifactFacts] = {}
-    for rung in document.spec.ladder:
-        name = names.facts_name(rung.artifact, rung.digest)
-        if facts := facts_in(await kube.get(CONFIG_MAP, namespace, name)):
-            found[rung.artifact] = facts
+    found: dict[str, ArtifactFacts | AdapterFacts] = {}
+    digests = {rung.artifact: rung.digest for rung in document.spec.ladder}
+    for uri in artifacts_in(document.spec):
+        config_map = await kube.get(CONFIG_MAP, namespace, names.facts_name(uri, digests.get(uri)))
+        if facts := facts_in(config_map) or adapter_in(config_map):
+            found[uri] = facts
     return found
 
 

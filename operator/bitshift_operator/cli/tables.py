@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.fit.headline import of_engine
 from bitshift_core.fit.need import Need
 
 from .bar import Bar, legend
@@ -128,7 +129,11 @@ def _answer(sizing: Sizing, nodes: str) -> Iterator[RenderableType]:
         return
     fit = sizing.fit
     yield Text.assemble(_state(fit.verdict), f" on {nodes}")
+    if fit.headline:
+        yield Text(fit.headline, style="bold")
     yield Text(fit.message)
+    if fit.held:
+        yield Text(of_engine(sizing.need, fit.held), style=DIM)
     context = f"{sizing.need.context_tokens:,} tokens"
     if sizing.most_sequences:
         fit_or_fits = "fits" if sizing.most_sequences == 1 else "fit"
@@ -195,8 +200,12 @@ def _rung(rung: RungPlan, whole_bytes: int, *, with_items: bool) -> Iterator[Ren
         yield Padding(Bar(rung.items, rung.capacity_bytes, whole_bytes), (0, 2))
     if rung.need:
         yield Padding(Text(_for_what(rung.need), style=DIM), (0, 2))
+    if rung.headline:
+        yield Padding(Text(rung.headline, style="bold"), (0, 2))
     said = f"{rung.reason}: {rung.message}" if rung.reason not in ("", "Fits") else rung.message
     yield Padding(Text(said), (0, 2))
+    if rung.need and rung.held:
+        yield Padding(Text(of_engine(rung.need, rung.held), style=DIM), (0, 2))
     for note in rung.notes:
         yield Padding(Text(f"! {note}", style=BUSY), (0, 2))
 

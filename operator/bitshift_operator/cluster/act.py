@@ -17,12 +17,14 @@ from bitshift_core.rollout import names, plan
 from bitshift_core.rollout.beside import beside_of, facts_in
 from bitshift_core.rollout.errors import UserError
 from bitshift_core.rollout.observation import Observation
+from bitshift_core.rollout.one_pod import has_answered, is_ready, start_identity
 from bitshift_core.rollout.options import CHAT_TEMPLATE_PATH
 from bitshift_core.rollout.places import claim_of
-from bitshift_core.rollout.pods import has_answered, is_ready, start_identity
 from bitshift_core.rollout.readings import reading_of
 from bitshift_core.rollout.releases import Resolved, resolve, seal
 from bitshift_core.rollout.snapshot import Snapshot
+from bitshift_core.starting.deadlines import Deadlines
+from bitshift_core.starting.reading import read_log
 
 from ..resources import (
     ArtifactAccess,
@@ -170,7 +172,7 @@ class Turn:
                 claims_devices=release.fit.claim is not None,
                 runtime_image=self.settings.runtime_image,
                 pull_policy=self.settings.image_pull_policy,
-                start_seconds=release.start_seconds,
+                start_seconds=release.deadlines.engine_seconds,
                 drain_seconds=self.seen.spec.traffic.drain_seconds,
                 sources=self._sources(),
             )
@@ -202,7 +204,7 @@ class Turn:
             as_parent=True,
         )
         await self._keep_chat_template(resolved)
-        sealed = seal(self.seen.name, rung, resolved, profile, facts, sum(file.size_bytes for file in facts.files))
+        sealed = seal(self.seen.name, rung, resolved, profile, facts, facts.file_bytes)
         manifest = deployment.release(
             self.owner,
             names.baseline_name(self.seen.name),
@@ -213,7 +215,7 @@ class Turn:
             tolerations=resolved.tolerations,
             runtime_image=self.settings.runtime_image,
             pull_policy=self.settings.image_pull_policy,
-            start_seconds=profile.start_seconds,
+            start_seconds=Deadlines.of(profile, facts.file_bytes).engine_seconds,
             drain_seconds=1,
             sources=self._sources(),
             role="baseline",
@@ -243,10 +245,19 @@ class Turn:
         model = (resolved.served_model_name if resolved else None) or "default"
         answer = await ask(self.http, f"http://{pod['status']['podIP']}:{port}", model=model, api_key=key)
         if answer.sensible:
-            noted = {"metadata": {"annotations": {names.ANSWERED: start_identity(pod)}}}
+            report = None if baseline else self._report(pod)
+            noted = {"metadata": {"annotations": {names.ANSWERED: start_identity(pod), names.REPORT: report}}}
             await self.kube.patch_merge(POD, self.seen.namespace, pod["metadata"]["name"], noted)
         else:
             log.info("pod does not answer sensibly", extra={"pod": pod["metadata"]["name"], "why": answer.why})
+
+    def _report(self, pod: Manifest) -> str | None:
+        """Return what the engine told of itself while it started: its log is not read any more once it answered."""
+        log, candidate = self.snapshot.logs.get(pod["metadata"]["name"]), self.seen.candidate
+        if log is None or candidate is None or candidate.resolved is None:
+            return None
+        reading = read_log(self.snapshot.log_rules.of(candidate.resolved.runtime), log.current)
+        return reading.report.model_dump_json(by_alias=True, exclude_defaults=True)
 
     async def _secret(self, name: str, key: str) -> str:
 

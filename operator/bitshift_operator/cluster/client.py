@@ -121,10 +121,20 @@ class Kube:
             response.close()
 
     async def logs(
-        self, namespace: str, pod: str, *, container: str = "", tail_lines: int = 100, limit_bytes: int = 65_536
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str = "",
+        tail_lines: int = 100,
+        limit_bytes: int = 65_536,
+        previous: bool = False,
+        timestamps: bool = False,
     ) -> str:
-        """Return the end of a container's log, bounded in lines and bytes."""
-        query = {"tailLines": tail_lines, "limitBytes": limit_bytes} | ({"container": container} if container else {})
+        """Return the end of a container's log, bounded in lines and bytes; `previous` is that of the one before."""
+        query: dict[str, str | int] = {"tailLines": tail_lines, "limitBytes": limit_bytes}
+        query |= {"container": container} if container else {}
+        query |= {name: "true" for name, is_set in (("previous", previous), ("timestamps", timestamps)) if is_set}
         response = await self._send("logs", "GET", POD, POD.path(namespace, pod, "log"), query)
         return (await response.read()).decode(errors="replace")
 

@@ -20,7 +20,7 @@ from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.rollout import names
 from bitshift_core.rollout.beside import config_maps_beside
 from bitshift_core.rollout.home import parent_uri
-from bitshift_core.rollout.pods import is_ready
+from bitshift_core.rollout.one_pod import is_ready
 from bitshift_core.rollout.profiles import read_profile
 from bitshift_core.rollout.snapshot import Snapshot
 from bitshift_core.traffic.routes import overlay_labels
@@ -44,6 +44,7 @@ from .kinds import (
     Key,
     Kind,
 )
+from .logs import starting_logs
 from .room import room
 
 POLICY_LABEL = "gateway.networking.k8s.io/policy"
@@ -79,6 +80,7 @@ class Reader:
             self._home(read, spec),
             self._routes(key, spec),
             self._relays(mine),
+            starting_logs(self.kube, read),
         )
         for part in parts:
             read = replace(read, **part)

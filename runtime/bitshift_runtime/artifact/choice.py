@@ -11,6 +11,7 @@ from bitshift_core.artifact.safetensors import shards_of_index
 from .source import Source
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+BIN_INDEX, BIN = "pytorch_model.bin.index.json", "pytorch_model.bin"
 BESIDE = (".json", ".jinja", ".model", ".txt", ".tiktoken", ".py")
 """Configuration, tokenizer and code beside the weights; other weights' formats are left where they are."""
 _SPLIT = re.compile(r"^(?P<stem>.+)-\d{5}-of-(?P<count>\d{5})\.gguf$")
@@ -42,13 +43,21 @@ def weights_of(source: Source) -> tuple[str, ...]:
         return (SINGLE,)
     adapters = tuple(name for name in names if name.endswith(".safetensors"))
     if adapters or not ggufs:
-        return adapters
+        return adapters or _pickled(source, names)
     first = _parts(ggufs[0], ggufs)
     if len(first) < len(ggufs):
         raise ArtifactError(
             "AmbiguousArtifact", f"The folder holds {len(ggufs)} GGUF files; name one: {', '.join(ggufs[:5])}."
         )
     return first
+
+
+def _pickled(source: Source, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return PyTorch's own files, which engines load where there are no others."""
+    if BIN_INDEX in names:
+        shards = shards_of_index(source.read(BIN_INDEX, 0, source.size(BIN_INDEX) or 0), BIN_INDEX)
+        return tuple(sorted(set(shards.values())))
+    return (BIN,) if BIN in names else ()
 
 
 def _parts(entry: str, ggufs: tuple[str, ...]) -> tuple[str, ...]:

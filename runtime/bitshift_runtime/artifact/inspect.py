@@ -1,23 +1,28 @@
 """From a source to facts: which files make the artifact, each header read once.
 
-Here: layouts (one GGUF, a split one, one safetensors file, a sharded checkpoint). Not here: formats (`bitshift_core`).
+Here: layouts (one GGUF, a split one, one safetensors file, a sharded checkpoint, PyTorch's own files, a configuration
+alone). Not here: formats (`bitshift_core`).
 """
 
 import re
 from collections.abc import Sequence
 
-from bitshift_core.artifact.checkpoint import Beside, facts_from_checkpoint
-from bitshift_core.artifact.config import MAX_CONFIG_BYTES, read_config
+from bitshift_core.artifact.checkpoint import Beside, facts_from_checkpoint, facts_from_config
+from bitshift_core.artifact.config import MAX_CONFIG_BYTES, ModelConfig, read_config
 from bitshift_core.artifact.errors import ArtifactError, unsupported
-from bitshift_core.artifact.facts import MAX_FILES, ArtifactFacts, FileFact
+from bitshift_core.artifact.facts import MAX_FILES, MAX_NOTES, ArtifactFacts, FileFact
 from bitshift_core.artifact.gguf_model import facts_from_gguf
 from bitshift_core.artifact.safetensors import check_shards, shards_of_index
 
+from .choice import BIN, BIN_INDEX
 from .headers import gguf_headers, safetensors_headers, sizes_of
 from .source import Progress, Source
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+CONFIG = "config.json"
+OTHER_SIZE_PERCENT = 5
+"""How far files may be from what config.json describes before that is told: names and alignment take less."""
 MAX_INDEX_BYTES, MAX_BESIDE_BYTES = 32 << 20, 64 << 20
 _SPLIT = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf$")
 
@@ -27,16 +32,23 @@ def inspect(source: Source, progress: Progress, *, headers_only: bool = False) -
 
     With `headers_only` they are what sizing needs: weights are not digested, and the tokenizer is not looked at.
     """
-    entry = source.entry or _entry_of_folder(source)
+    entry = source.entry or _entry_of_folder(source, headers_only=headers_only)
     if entry.endswith(".gguf"):
         return _inspect_gguf(source, _parts(entry), progress, headers_only)
     if entry.endswith((".safetensors", ".safetensors.index.json")):
         return _inspect_checkpoint(source, entry, progress, headers_only)
+    if entry in (BIN, BIN_INDEX):
+        return _inspect_without_headers(source, entry, progress, headers_only)
+    if entry == CONFIG and headers_only:
+        return _inspect_config(source)
     raise unsupported(f"{entry!r} is neither GGUF nor safetensors; other formats are not read.")
 
 
-def _entry_of_folder(source: Source) -> str:
-    """Return the file to begin with: a checkpoint's index, its one file, or the only GGUF model."""
+def _entry_of_folder(source: Source, *, headers_only: bool) -> str:
+    """Return the file to begin with: a checkpoint's index, its one file, the only GGUF model, or what is left.
+
+    A configuration alone is enough to size what will be made of it, but nothing that could be served.
+    """
     for name in (INDEX, SINGLE):
         if source.size(name) is not None:
             return name
@@ -48,6 +60,9 @@ def _entry_of_folder(source: Source) -> str:
         raise ArtifactError(
             "AmbiguousArtifact", f"The folder holds {len(first)} GGUF models; name one: {', '.join(first[:5])}."
         )
+    for other in (BIN_INDEX, BIN, CONFIG) if headers_only else (BIN_INDEX, BIN):
+        if source.size(other) is not None:
+            return other
     raise ArtifactError("ArtifactNotFound", f"The folder holds neither {INDEX}, nor {SINGLE}, nor a GGUF file.")
 
 
@@ -68,9 +83,7 @@ def _inspect_gguf(source: Source, names: Sequence[str], progress: Progress, head
 
 
 def _inspect_checkpoint(source: Source, entry: str, progress: Progress, headers_only: bool) -> ArtifactFacts:
-    config = read_config(
-        _required(source, "config.json", MAX_CONFIG_BYTES), _beside(source, "hf_quant_config.json", MAX_CONFIG_BYTES)
-    )
+    config = _config(source)
     is_index = entry.endswith(".json")
     weight_map = shards_of_index(_required(source, entry, MAX_INDEX_BYTES), entry) if is_index else {}
     names = tuple(sorted(set(weight_map.values()))) or (entry,)
@@ -80,6 +93,37 @@ def _inspect_checkpoint(source: Source, entry: str, progress: Progress, headers_
     beside = Beside() if headers_only else _files_beside(source)
     files = _file_facts(source, names, sizes, progress, headers_only)
     return facts_from_checkpoint(config, tuple(headers.values()), files, beside)
+
+
+def _inspect_without_headers(source: Source, entry: str, progress: Progress, headers_only: bool) -> ArtifactFacts:
+    """Return the facts of PyTorch's own files: they are programs, which only who trusts them should run."""
+    config = _config(source)
+    index = shards_of_index(_required(source, entry, MAX_INDEX_BYTES), entry) if entry == BIN_INDEX else {}
+    names = tuple(sorted(set(index.values()))) or (entry,)
+    sizes = _sizes(source, names, progress)
+    beside = Beside() if headers_only else _files_beside(source)
+    facts = facts_from_config(config, _file_facts(source, names, sizes, progress, headers_only), beside)
+    return facts.model_copy(update={"notes": (*facts.notes, *_of_another_size(facts, sum(sizes)))[:MAX_NOTES]})
+
+
+def _inspect_config(source: Source) -> ArtifactFacts:
+    """Return the facts of a model that has no weights yet."""
+    file = FileFact(name=CONFIG, size_bytes=source.size(CONFIG) or 0)
+    facts = facts_from_config(_config(source), (file,), Beside())
+    return facts.model_copy(update={"notes": (*facts.notes, "There are no weights beside config.json.")[:MAX_NOTES]})
+
+
+def _of_another_size(facts: ArtifactFacts, file_bytes: int) -> tuple[str, ...]:
+    described = sum(group.bytes for group in facts.tensors)
+    if abs(file_bytes - described) * 100 <= OTHER_SIZE_PERCENT * described:
+        return ()
+    told = f"The files hold {file_bytes / (1 << 20):,.0f} MiB, config.json describes {described / (1 << 20):,.0f} MiB"
+    return (f"{told}: one of them tells of more than the other.",)
+
+
+def _config(source: Source) -> ModelConfig:
+    quantization = _beside(source, "hf_quant_config.json", MAX_CONFIG_BYTES)
+    return read_config(_required(source, CONFIG, MAX_CONFIG_BYTES), quantization)
 
 
 def _files_beside(source: Source) -> Beside:

@@ -108,6 +108,7 @@ def test_a_layer_kind_that_is_unknown_is_sized_as_full_and_said():
         ({"quant_method": "fp8", "activation_scheme": "dynamic"}, "fp8"),
         ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8-block"),
         ({"quant_method": "mxfp4"}, "mxfp4"),
+        ({"quant_method": "modelopt", "quant_algo": "MXFP8"}, "modelopt/mxfp8"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes/nf4"),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes/int8"),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "modelopt/nvfp4"),

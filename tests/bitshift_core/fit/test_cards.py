@@ -27,6 +27,12 @@ def test_a_products_own_total_stands_in_for_its_label(product, label_mib, seen_g
     assert Gpu(label_mib * MIB, product).usable_bytes == int(seen_gib * GIB)
 
 
+@pytest.mark.parametrize(("label_gib", "seen_gib"), [(32, 31.98), (64, 63.98)])
+def test_amd_cards_offer_nearly_all_that_they_have(label_gib, seen_gib):
+    assert Gpu(label_gib * GIB, "AMD Instinct MI50").usable_bytes == pytest.approx(seen_gib * GIB, rel=1e-3)
+    assert Gpu(label_gib * GIB, "Some Other Card").usable_bytes < (label_gib - 0.5) * GIB
+
+
 def test_a_slice_of_a_card_or_a_shared_one_is_sized_by_its_label():
     slice_ = Gpu(9_856 * MIB, "NVIDIA-H100-80GB-HBM3-MIG-1g.10gb")
     shared = Gpu(81_559 * MIB // 4, "NVIDIA-H100-80GB-HBM3-SHARED")

@@ -270,3 +270,29 @@ def test_no_newer_version_loses_a_card_that_an_older_one_served(scheme, capabili
     before, after = (run(scheme, version, capability)[0] for version in (VERSIONS[older], VERSIONS[older + 1]))
 
     assert before.runs not in ("native", "fallback") or after.runs != "none"
+
+
+@pytest.mark.parametrize(
+    ("method", "capability", "name"),
+    [("fp8", A100, "Marlin FP8"), ("fp8", H100, "CUTLASS FP8"), ("bitsandbytes", H100, "bitsandbytes")],
+)
+def test_what_is_quantized_while_loading_runs_on_the_kernels_of_its_new_scheme(method, capability, name):
+    assert run("BF16", "0.30.0", capability, quantization=method)[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("scheme", "version", "on", "runs"),
+    [
+        ("modelopt/mxfp8", "0.19.0", Accelerator("cuda", B200), "native"),
+        ("modelopt/mxfp8", "0.19.0", Accelerator("cuda", H100), "fallback"),
+        ("modelopt/mxfp8", "0.30.0", Accelerator("cuda", V100), "none"),
+        ("modelopt/mxfp8", "0.16.0", Accelerator("cuda", B200), "unknown"),
+        ("compressed-tensors/mxfp8", "0.30.0", Accelerator("rocm", family="gfx950"), "native"),
+        ("compressed-tensors/mxfp8", "0.30.0", Accelerator("rocm", family="gfx942"), "emulation"),
+        ("compressed-tensors/mxfp4", "0.15.1", Accelerator("cuda", B200), "fallback"),
+        ("compressed-tensors/mxfp4", "0.24.0", Accelerator("cuda", B200), "native"),
+        ("compressed-tensors/mxfp4a16", "0.19.0", Accelerator("cuda", A100), "native"),
+    ],
+)
+def test_microscaled_weights_run_where_they_were_seen_to(scheme, version, on, runs):
+    assert run(scheme, version, on=on)[0].runs == runs

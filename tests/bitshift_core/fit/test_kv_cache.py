@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitshift_core.artifact.facts import LayerGroup
-from bitshift_core.fit.kv_cache import HALF_BITS, half_bits_of, llamacpp_kv_cache_bytes, vllm_kv_cache_bytes
+from bitshift_core.fit.kv_cache import HALF_BITS, half_bits_of, llamacpp_kv_cache_bytes, shape_of, vllm_kv_cache_bytes
 from bitshift_core.fit.units import GIB, MIB
-from tests.bitshift_core.fit.builders import a_need, a_shape, smollm
+from tests.bitshift_core.fit.builders import a_need, a_shape, constants, smollm
 
 
 def group(kind="full", layers=32, kv_heads=8, dim=128, **change):
@@ -109,3 +109,10 @@ def test_more_gpus_never_hold_more_each_where_layers_are_equally_wide(groups, co
     less = vllm_bytes(*alike, context_tokens=context_tokens, gpus=gpus)
 
     assert vllm_bytes(*alike, context_tokens=context_tokens, gpus=2 * gpus) <= less
+
+
+@pytest.mark.parametrize(("prefix_caching", "states"), [(None, 2), (True, 2), (False, 1)])
+def test_a_recurrent_layer_keeps_a_second_state_for_beginnings_that_are_shared(prefix_caching, states):
+    band = constants().choose("vllm", "0.24.0").band
+
+    assert shape_of(a_need(prefix_caching=prefix_caching), band).state_blocks == states

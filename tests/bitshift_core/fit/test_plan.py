@@ -35,7 +35,7 @@ def test_a_model_that_fits_names_the_nodes_and_the_sum():
     fit = plan(a_need(), a_gpu_node("a"), a_gpu_node("b", free=0))
 
     assert (fit.verdict, fit.reason, fit.node_names) == ("Fits", "Fits", ("a",))
-    assert [item.name for item in fit.items] == ["weights", "kv-cache", "activations", "other", "margin"]
+    assert [item.name for item in fit.items] == ["weights", "kv-cache", "activations", "graphs", "other", "margin"]
     assert sum(item.bytes for item in fit.items) == fit.needed_bytes
     assert "GiB of GPU memory (weights 15.0 GiB" in fit.message
 

@@ -178,3 +178,26 @@ def test_more_gpus_never_hold_more_each(block, other, gpus, stages):
 
     assert weights(facts, gpus=2 * gpus) <= whole
     assert all(weights(facts, gpus=gpus, stage=stage) <= whole for stage in stages_of(32, stages))
+
+
+def test_layers_of_its_own_are_not_loaded_where_guesses_come_from_the_text():
+    assert weights(small(draft=1_000), speculative_tokens=3, loads_own_draft=False) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "bytes_of_2000_weights"),
+    [("fp8", 2_000), ("fp8_per_block", 2_000), ("mxfp8", 2_062), ("bitsandbytes", 1_032), ("torchao", 4_000)],
+)
+def test_a_method_that_quantizes_while_loading_leaves_what_is_known_of_it(method, bytes_of_2000_weights):
+    assert weights(small(block=2_000), quantization=method) == bytes_of_2000_weights
+
+
+def test_a_method_for_experts_leaves_attention_as_it_is():
+    assert weights(small(block=1_000, expert=1_000), quantization="experts_int8") == 2_000 + 1_000
+
+
+def test_copies_that_share_experts_hold_a_part_of_them_and_all_of_the_rest():
+    moe = small(block=1_000, expert=8_000).model_copy(update={"experts": 8})
+
+    assert weights(moe, expert_parallel=True, data_parallel=8) == 2_000 + 2_000
+    assert weights(moe, gpus=2, expert_parallel=True, data_parallel=4) == 1_000 + 2_000

@@ -4,7 +4,7 @@ import pytest
 
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names
-from bitshift_core.rollout.pods import start_identity
+from bitshift_core.rollout.one_pod import start_identity
 from bitshift_core.rollout.seeing import see
 from tests.bitshift_core.rollout.snapshots import SUITE, a_model, a_pod, a_snapshot, promoted, read
 

@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from bitshift_core.api.v1alpha1 import Refused
-from bitshift_core.evidence.report import Verdict
+from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names, plan
-from bitshift_core.rollout.observation import Pods
+from bitshift_core.rollout.observation import Gate, Pods
 from bitshift_core.rollout.phases import decide
+from bitshift_core.starting.deadlines import Deadlines
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION
 from tests.builders import (
     NOW,
@@ -104,6 +105,42 @@ def test_a_release_that_keeps_crashing_is_refused_and_never_blocks_the_next_rung
     (kept,) = decision.plan.actions
     assert (kept.report.gate, kept.report.verdict) == ("start", Verdict.FAILED)
     assert "Exit code 1." in kept.report.message
+
+
+def test_a_stage_beyond_its_deadline_is_refused_with_its_name_and_never_blocks_the_next_rung():
+    stuck = replace(STARTING, stage="Compiling", stage_since=NOW - 121)
+    release = a_release(0, pods=stuck, deadlines=Deadlines(start_seconds=120))
+
+    decision = decide(an_observation(releases=(release, a_release(1))))
+
+    (kept,) = decision.plan.actions
+    assert decision.plan.reason == kept.report.reason == "StartDeadlineExceeded"
+    assert "stuck in the stage Compiling, 121 s of at most 120 s" in kept.report.message
+
+
+def test_a_refusal_keeps_the_reason_by_which_the_failure_was_named():
+    report = GateReport(
+        gate="start", revision="r", verdict=Verdict.FAILED, message="No kernel.", reason="MissingKernel"
+    )
+    refused = a_release(0, gates=(Gate("start", "k", report=report, kept=True),))
+
+    assert refused.refusal == ("MissingKernel", "No kernel.")
+
+
+@pytest.mark.parametrize("verdicts", [{}, {"compatibility": Verdict.PASSED}])
+def test_another_kernel_than_promised_is_refused_before_it_is_judged_any_further(verdicts):
+    other = a_release(0, pods=SERVING, gates=gates(**verdicts), broken_promise="Another kernel.")
+    decision = decide(an_observation(releases=(other, a_release(1)), baseline=SERVING))
+
+    assert (decision.phase, decision.plan.reason) == ("Starting", "OtherKernel")
+    assert kinds(decision) == ["KeepVerdict"]
+
+
+def test_a_promoted_release_is_never_refused_for_its_kernel():
+    serving = a_release(0, pods=SERVING, gates=passed(), broken_promise="Another kernel.")
+    seen = an_observation(releases=(serving,), current_revision=serving.revision, current_pods=SERVING)
+
+    assert decide(seen).phase == "Serving"
 
 
 def test_a_refused_start_gives_the_next_rung_its_turn():

@@ -5,8 +5,9 @@ import pytest
 from bitshift_core.api.catalogue import ArgumentSource
 from bitshift_core.rollout import names
 from bitshift_core.rollout.errors import SpecRefusedError
+from bitshift_core.rollout.needs import need_of
 from bitshift_core.rollout.places import check_source, claim_of
-from bitshift_core.rollout.releases import identity, need_of, resolve, seal
+from bitshift_core.rollout.releases import identity, resolve, seal
 from bitshift_core.rollout.stable import StableFacts
 from tests.bitshift_core.rollout.snapshots import PROFILE
 from tests.builders import a_spec, some_facts

@@ -8,7 +8,10 @@ from bitshift_core.rollout import names
 from bitshift_core.rollout.phases import decide
 from bitshift_core.rollout.readings import reading_of
 from bitshift_core.rollout.seeing import see
+from bitshift_operator.cluster.kernels import load_kernels
 from tests.bitshift_core.artifact.test_adapter import an_adapter
+from tests.bitshift_core.rollout.a_pod import a_pod
+from tests.bitshift_core.rollout.a_pod import answering as an_answering
 from tests.bitshift_core.rollout.snapshots import PROFILE, URIS, a_model, a_snapshot, promoted, read
 from tests.builders import NOW
 from tests.engine_profiles import shipped
@@ -274,3 +277,20 @@ def test_a_branch_that_came_to_mean_other_bytes_is_told_and_served_by_its_commit
 
     assert release.sealed.artifact == pinned
     assert release.fit.message.endswith(moved)
+
+
+@pytest.mark.parametrize("on_other_kernel", ["Warn", "Refuse"])
+def test_an_engine_that_runs_another_kernel_is_told_and_refused_only_where_the_spec_says_so(on_other_kernel):
+    model = a_model(gates={"compatibility": {"otherKernel": on_other_kernel}})
+    snapshot = a_snapshot(model=model, kernels=load_kernels())
+    revision = see(snapshot).releases[0].revision
+    labels = names.labels("chat", revision=revision, role="release")
+    pod = an_answering(a_pod(name="p", labels=labels), **{names.REPORT: '{"kernels": ["OtherKernel"], "kvTokens": 1}'})
+    deployment = {"metadata": {"name": revision}, "spec": {"replicas": 1, "selector": {"matchLabels": labels}}}
+    seen = see(replace(snapshot, pods=[pod], deployments={revision: deployment}))
+    release = seen.releases[0]
+
+    assert "The kernel ggml-cpu was promised" in release.kept.sentence
+    assert "KV tokens were planned" in release.kept.sentence
+    assert (decide(seen).plan.reason == "OtherKernel") is (on_other_kernel == "Refuse")
+    assert bool(release.broken_promise) is (on_other_kernel == "Refuse")

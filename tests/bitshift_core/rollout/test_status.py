@@ -6,11 +6,14 @@ from bitshift_core.api.v1alpha1 import QuantizedModelStatus, Refused
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout.observation import Pods
 from bitshift_core.rollout.phases import decide
-from bitshift_core.rollout.status import report
+from bitshift_core.rollout.status import LONGEST_MESSAGE, report
+from bitshift_core.starting.promises import Kept
+from bitshift_core.starting.reading import Progress
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION
 from tests.builders import (
     NOW,
     SERVING,
+    STARTING,
     a_fit,
     a_release,
     a_shifting_observation,
@@ -156,3 +159,26 @@ def test_a_sentence_longer_than_the_api_allows_is_cut_and_marked():
     seen = a_shifting_observation(verdict=a_verdict(message="x" * 5000))
 
     assert len(told(seen).message) <= 2048 and told(seen).message.endswith("…")
+
+
+def test_a_rung_that_starts_names_its_stage_and_how_far_it_is():
+    pods = replace(STARTING, progress=Progress(3, 8, "shards"))
+    rung = told(an_observation(releases=(a_release(0, pods=pods),))).rungs[0]
+
+    assert rung.state == "Starting"
+    assert "Loading 3 of 8 shards, 5 of at most 130 s" in rung.message
+
+
+def test_a_rung_that_cannot_start_names_why_while_it_is_tried_again():
+    pods = replace(STARTING, failure=("DeviceOutOfMemory", "GPU 0 is full."))
+    rung = told(an_observation(releases=(a_release(0, pods=pods),))).rungs[0]
+
+    assert (rung.state, rung.reason, rung.message) == ("Starting", "DeviceOutOfMemory", "GPU 0 is full.")
+
+
+def test_what_an_engine_reports_stands_in_its_rung_and_is_bounded():
+    kept = Kept("The engine reports 46,592 KV tokens.", ("65,536 KV tokens were planned.",) * 200)
+    rung = told(an_observation(releases=(a_release(0, pods=SERVING, kept=kept),))).rungs[0]
+
+    assert rung.engine.startswith("The engine reports 46,592 KV tokens. 65,536 KV tokens were planned.")
+    assert len(rung.engine) == LONGEST_MESSAGE

@@ -5,7 +5,7 @@ from rich.console import Console
 from bitshift_operator.cli.screen import screen, size
 from bitshift_operator.cli.story import understand
 from bitshift_operator.cluster.kinds import QUANTIZED_MODEL
-from tests.bitshift_operator.cli.models import SPEC, a_model
+from tests.bitshift_operator.cli.models import AWQ, SPEC, a_model
 
 
 def shown(model, width=160):
@@ -32,6 +32,12 @@ def test_every_rung_says_its_size_its_gates_and_why_it_was_refused():
     assert "InsufficientGPUMemory  It needs 42.0 GiB per GPU; the largest GPU offers 24.0 GiB." in text
     assert "weights 18.0 GiB  +  kv-cache 512 MiB" in text
     assert "quality Passed" in text and "load Running" in text
+
+
+def test_what_an_engine_reported_after_its_start_is_shown_with_its_rung():
+    text = shown(a_model(rungs=[AWQ | {"engine": "The engine reports 46,592 KV tokens."}]))
+
+    assert "engine  " in text and "The engine reports 46,592 KV tokens." in text
 
 
 def test_sentences_are_shown_as_they_are_and_never_taken_for_markup():

@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from bitshift_core.artifact.adapter import AdapterFacts
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_operator.cli import main
 from bitshift_operator.cli import size as command
@@ -187,3 +188,39 @@ def test_nothing_is_wider_than_the_terminal(llama, columns):
 
 def test_help_has_examples():
     assert "kubectl bitshift size ./chat-awq --gpu L40S" in run("-h").stdout
+
+
+def needed(*args):
+    return json.loads(run(*args, "--gpu", "H100-80", "--context-tokens", 8192, "-o", "json").stdout)["neededBytes"]
+
+
+def test_what_else_an_engine_holds_makes_it_more(llama):
+    plain = needed(llama)
+
+    assert needed(llama, "--adapters", 4, "--adapter-rank", 64) > plain
+    assert needed(llama, "--draft", llama, "--speculative-tokens", 3) > plain + 14 * GIB
+    assert needed(llama, "--quantization", "fp8", "--enforce-eager") < plain
+
+
+def test_what_was_asked_for_beyond_the_basics_is_told_back(llama):
+    options = ("--no-prefix-caching", "--memory-utilization", 0.8, "--pipeline-parallel", 2, "--tensor-parallel", 2)
+    said = json.loads(run(llama, *options, "--gpu", "L40S", "--count", 2, "-o", "json").stdout)["serving"]
+
+    assert (said["prefixCaching"], said["memoryUtilizationPercent"], said["pipelineStages"]) == (False, 80, 2)
+
+
+def test_an_adapter_is_no_model_and_says_what_it_is_for(monkeypatch):
+    model = known(monkeypatch, AdapterFacts(rank=32))
+
+    said = " ".join(run(model).stderr.split())
+    assert "is a LoRA adapter: name the model that it was made for, and say `--adapters 1 --adapter-rank 32`" in said
+
+
+def test_the_kernel_that_runs_it_is_named(llama):
+    text = " ".join(
+        run(
+            llama, "--gpu", "H200", "--quantization", "fp8", "--engine-version", "0.19.0", "--sequences", 1
+        ).stdout.split()
+    )
+
+    assert "Kernel: CUTLASS FP8." in text

@@ -8,8 +8,9 @@ from bitshift_core.artifact.digests import text_digest
 from bitshift_core.evidence.live import LiveState
 from bitshift_core.evidence.report import GateReport, Verdict
 from bitshift_core.rollout import names, plan
-from bitshift_core.rollout.pods import has_answered
+from bitshift_core.rollout.one_pod import has_answered, report_of
 from bitshift_core.rollout.seeing import see
+from bitshift_core.rollout.snapshot import PodLog
 from bitshift_operator.cluster.act import Turn
 from bitshift_operator.cluster.errors import Conflict
 from bitshift_operator.cluster.kinds import (
@@ -27,6 +28,7 @@ from bitshift_operator.cluster.kinds import (
 from bitshift_operator.settings import Settings
 from tests import scenery
 from tests.bitshift_core.rollout.snapshots import a_model, a_snapshot
+from tests.bitshift_core.starting.excerpts import RULES
 from tests.builders import NOW, an_overlay
 from tests.direct import Direct
 from tests.fake_api import FakeApi
@@ -175,6 +177,16 @@ async def test_a_sensible_answer_is_noted_on_the_pod_that_gave_it(api, turn):
 
     assert has_answered(api.get(POD, "team", "p"))
     assert str(turn.asked[0].url).startswith("http://10.0.0.1:8080/")
+
+
+async def test_what_an_engine_told_at_its_start_is_noted_with_its_first_answer(api, turn):
+    revision = turn().seen.releases[0].revision
+    pod = api.put(a_ready_pod("p", role="release", revision=revision))
+    said = "srv load_model: initializing, n_slots = 4, n_ctx_slot = 512, kv_unified = 'false'"
+    snapshot = a_snapshot(pods=[pod], logs={"p": PodLog(said)}, log_rules=RULES)
+    await turn(snapshot).act((plan.AskPods(revision),))
+
+    assert report_of(api.get(POD, "team", "p")).kv_tokens == 2048
 
 
 async def test_garbage_is_not_noted(api, turn):

@@ -230,6 +230,16 @@ async def test_logs_are_plain_text(kube: Kube, api: FakeApi):
     assert await kube.logs("ns", "chat-0", container="engine") == "loaded 4 GiB\n"
 
 
+async def test_the_log_of_the_container_before_is_asked_for_with_times_and_bounds(kube: Kube, api: FakeApi):
+    asked: list[dict[str, str]] = []
+    api.hear = asked.append
+    await kube.logs("ns", "chat-0", container="engine", tail_lines=5, limit_bytes=99, previous=True, timestamps=True)
+
+    assert asked == [
+        {"tailLines": "5", "limitBytes": "99", "container": "engine", "previous": "true", "timestamps": "true"}
+    ]
+
+
 async def test_calls_are_counted_by_verb_kind_and_answer(kube: Kube):
     await kube.apply(PIE)
     await kube.get(CONFIG_MAP, "ns", "pie")

@@ -9,7 +9,7 @@ import pytest
 from bitshift_core.evidence.live import LiveState
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout import names
-from bitshift_core.rollout.pods import has_answered
+from bitshift_core.rollout.one_pod import has_answered
 from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, QUANTIZED_MODEL
 from tests.bitshift_operator.controller.played import in_step
 from tests.fake_api import FakeApi

@@ -322,3 +322,67 @@ def test_a_server_that_lies_about_a_files_size_is_not_believed(told):
     refusal = refusal_of("https://models.example/m.gguf", server=Liar({"/m.gguf": GGUF[:300]}))
 
     assert refusal.reason in ("RangeNotSupported", "TruncatedArtifact", "ArtifactUnreadable")
+
+
+DENSE = CONFIG | {"tie_word_embeddings": True, "torch_dtype": "bfloat16"}
+
+
+def pickled(size: int) -> dict[str, bytes]:
+    index = {"weight_map": {"model.norm.weight": "pytorch_model-1.bin", "lm_head.weight": "pytorch_model-2.bin"}}
+    return {
+        "config.json": json.dumps(DENSE).encode(),
+        "pytorch_model.bin.index.json": json.dumps(index).encode(),
+        "pytorch_model-1.bin": b"p" * (size // 2),
+        "pytorch_model-2.bin": b"p" * (size - size // 2),
+    }
+
+
+def described_bytes(tmp_path) -> int:
+    lay(tmp_path / "described", {"config.json": json.dumps(DENSE).encode()})
+    return sum(group.bytes for group in facts_of("pvc://models/described", tmp_path, headers_only=True).tensors)
+
+
+def test_pytorchs_own_files_are_sized_from_the_configuration_and_say_so(tmp_path):
+    size = described_bytes(tmp_path)
+    lay(tmp_path / "m", pickled(size))
+    facts = facts_of("pvc://models/m", tmp_path)
+
+    assert (facts.tensors_from, facts.is_sure, facts.weight_bytes) == ("config", False, size)
+    assert [file.size_bytes for file in facts.files] == [size // 2, size - size // 2]
+    assert facts.weights_digest and all(file.sha256 for file in facts.files)
+    assert facts.notes == ("Tensors were worked out from config.json: no header was read.",)
+
+
+def test_files_of_another_size_than_the_configuration_describes_are_told(tmp_path):
+    lay(tmp_path / "m", pickled(2 * described_bytes(tmp_path)))
+
+    assert "one of them tells of more than the other" in facts_of("pvc://models/m", tmp_path).notes[-1]
+
+
+def test_a_readable_header_comes_before_pytorchs_own_files(tmp_path):
+    lay(tmp_path, pickled(64) | sharded())
+
+    assert facts_of("pvc://models/", tmp_path).tensors_from == "header"
+
+
+def test_a_missing_part_of_pytorchs_files_is_a_missing_shard(tmp_path):
+    lay(tmp_path, pickled(64))
+    (tmp_path / "pytorch_model-2.bin").unlink()
+
+    assert refusal_of("pvc://models/", tmp_path).reason == "MissingShard"
+
+
+def test_a_configuration_alone_can_be_sized_but_not_served(tmp_path):
+    lay(tmp_path, {"config.json": json.dumps(DENSE).encode()})
+    facts = facts_of("pvc://models/", tmp_path, headers_only=True)
+
+    assert (facts.layers, facts.tensors_from) == (1, "config")
+    assert "There are no weights beside config.json." in facts.notes
+    assert refusal_of("pvc://models/", tmp_path).reason == "ArtifactNotFound"
+
+
+def test_pytorchs_own_files_over_http_are_not_downloaded():
+    server = FileServer({f"/org/{name}": content for name, content in pickled(9_000_000).items()})
+
+    assert facts_of("https://models.example/org/", server=server, headers_only=True).tensors_from == "config"
+    assert all("range" in request.headers for request in server.requests)
