@@ -20,8 +20,8 @@ PIECES = {
 }
 """What the answer consists of, by fault."""
 WHOLE = ("error4xx", "error5xx")
-LATE = {"no_first_token": 35.0, "ttft": 3.0, "itl": 0.6}
-"""Seconds before the first piece; for `itl` between pieces."""
+LATE = {"no_first_token": 35.0, "ttft": 12.0, "itl": 2.0}
+"""Seconds before the first piece, for `itl` between pieces: on two busy cores stable itself may need three for the first."""
 SAID = {"upstream": "", "fault": ""}
 """Where the real engine listens, and what users meet instead of its answers."""
 
