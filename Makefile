@@ -36,7 +36,8 @@ check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fa
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest tests -n auto --dist loadfile
+	.venv/bin/pytest tests -m "not alone" -n auto --dist loadfile
+	.venv/bin/pytest tests -m alone
 	$(HELM) lint --strict charts/bitshift
 
 .PHONY: e2e

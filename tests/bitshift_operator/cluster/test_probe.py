@@ -4,11 +4,14 @@ import asyncio
 from contextlib import asynccontextmanager
 from itertools import cycle
 
+import pytest
 from aiohttp import web
 
 from bitshift_core.traffic.expectations import Expectation
 from bitshift_core.traffic.gateways import GatewayEndpoint
 from bitshift_operator.cluster.probe import probe
+
+pytestmark = pytest.mark.alone
 
 CHAT = "/v1/chat/completions"
 

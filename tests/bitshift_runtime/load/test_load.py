@@ -10,6 +10,8 @@ from bitshift_runtime.load.schedule import Block
 from bitshift_runtime.load.sender import Target, send_block, send_one, session
 from tests.fake_openai import FakeEngine, serving
 
+pytestmark = pytest.mark.alone
+
 
 async def times_of(engine, *offsets, reply_tokens=5, request_seconds=5.0):
     async with serving(engine), session(engine.side) as opened:
@@ -93,7 +95,7 @@ async def test_equal_servers_pass_and_the_warm_up_does_not_count(monkeypatch):
 
 
 async def test_a_slower_candidate_fails(monkeypatch):
-    slow, quick = FakeEngine(first_token_seconds=0.4), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
+    slow, quick = FakeEngine(first_token_seconds=2.0), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
 
     report = await run(monkeypatch, slow, quick, slowerPercent=30)
 
