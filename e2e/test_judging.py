@@ -143,7 +143,7 @@ def test_a_first_release_is_judged_against_its_parent_and_then_serves_at_a_route
 
     assert verdicts_of(status) == {"compatibility": "Passed", "quality": "Passed", "load": "Passed"}
     body = {"model": "smollm2", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 4}
-    url, host = f"{cluster.gateway_url}/v1/chat/completions", {"host": FIRST_HOST}
-    scenes.wait_for(lambda: httpx.get(url, headers=host).status_code != 404, 10, "route in the gateway", users)
-    assert httpx.post(url, json=body, headers=host, timeout=60).status_code == 200
+    url, host = f"{cluster.gateway_url}/v1", {"host": FIRST_HOST}
+    scenes.wait_for(lambda: httpx.get(f"{url}/models", headers=host).is_success, 10, "route in the gateway", users)
+    assert httpx.post(f"{url}/chat/completions", json=body, headers=host, timeout=60).status_code == 200
     model.gone()
