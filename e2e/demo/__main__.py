@@ -116,9 +116,15 @@ def end(
         )
     console.print(table)
     facts = second.facts
+    millis = facts.get("verdict_to_last_new_request_ms")
+    last = (
+        "is not known"
+        if millis is None
+        else f"began {abs(millis)} ms {'after' if millis > 0 else 'before'} the verdict"
+    )
     console.print(
-        f"The bad release answered {facts['answered_by_bad_release']} requests; its last new one began "
-        f"{facts.get('verdict_to_last_new_request_ms', 'no measured')} ms after the verdict; {facts['cut_streams']} streams were cut."
+        f"The bad release answered {facts['answered_by_bad_release']} requests; its last new one {last}; "
+        f"{facts['cut_streams']} streams were cut."
     )
     console.print(
         "Loosened to be quick on two cores: quality margins of 20 and 12 points; load up to ten times slower allowed, in the "
