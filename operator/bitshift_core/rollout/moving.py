@@ -123,9 +123,9 @@ def hand_over(seen: Observation) -> Plan:
         message = f"{revision} serves through the overlay. To hand over, change your HTTPRoute: {lines}"
         return Plan("AwaitingHandover", message, (*resting, *_regrown(seen)))
     if overlay:
-        neutral = overlay.reading.state == "neutral"
-        return Plan("HandedOver", f"{revision} serves; the overlay goes.",
-                    (RemoveOverlay(),) if neutral else (Neutralise(),), SOON_SECONDS)  # fmt: skip
+        held = () if seen.has_finalizer else (HoldObject(),)  # an operator that was uninstalled since took it off
+        last = RemoveOverlay() if overlay.reading.state == "neutral" else Neutralise()
+        return Plan("HandedOver", f"{revision} serves; the overlay goes.", (*held, last), SOON_SECONDS)
     if seen.route and not seen.handed_over:
         message = f"{revision} serves; your HTTPRoute leads elsewhere again, so the overlay comes back."
         return Plan("Promoted", message, (RouteResting(revision, born=True),), SOON_SECONDS)

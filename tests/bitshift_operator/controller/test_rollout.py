@@ -155,6 +155,17 @@ async def test_a_release_that_is_started_anew_for_an_object_created_again_is_lef
     assert play.backends_for("acme") == {"chat-release": 1} and len(play.pods_behind("chat-release")) == 2
 
 
+async def test_a_handover_holds_the_object_even_when_an_operator_before_had_let_go_of_it():
+    play = await played_until("rest")
+    play.api.put({**play.model, "metadata": {**play.model["metadata"], "finalizers": []}})
+    play.hand_over()
+    await play.until_quiet()
+    assert play.model["metadata"]["finalizers"] == [names.FINALIZER]
+
+    await deleted(play)
+    assert play.backends_for("acme") == {"chat-release": 1} and len(play.pods_behind("chat-release")) == 2
+
+
 async def test_users_of_a_handed_over_release_come_back_to_it_when_the_model_is_deleted_in_a_second_rollout():
     play = await played_until("rest", ladder=SPEC["ladder"][1:])
     play.hand_over()
