@@ -226,7 +226,7 @@ SHAPES = st.sampled_from(["num_experts", "n_routed_experts", "moe_intermediate_s
                           "linear_num_value_heads", "rope_parameters", "partial_rotary_factor"])  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(METHODS, st.dictionaries(KEYS, NESTED, max_size=4), st.dictionaries(SHAPES, NESTED, max_size=3))
 def test_any_quantization_of_any_shape_is_sized_or_refused(method, quantization, shapes):
     small = shallow(LLAMA | shapes) | {"quantization_config": quantization | {"quant_method": method}}

@@ -96,7 +96,6 @@ RAW_CONFIG, HEADER = json.dumps(CONFIG).encode(), WHOLE_SAFETENSORS
 def inputs(reader_name: str):
     return settings(
         max_examples=SHARE[reader_name],
-        deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

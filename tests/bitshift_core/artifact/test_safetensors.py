@@ -67,7 +67,7 @@ def test_what_contradicts_the_format_is_refused(data, reason):
     assert refusal_of(data).reason == reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_flipped_bytes_are_read_or_refused_but_never_crash(flips):
     data = bytearray(WHOLE)

@@ -1,7 +1,7 @@
 """The KV cache against what engines printed: tokens that a pool holds, and buffers to the byte."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bitshift_core.artifact.facts import LayerGroup
@@ -91,7 +91,6 @@ GROUPS = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(GROUPS, st.integers(64, 200_000), st.integers(1, 64), st.sampled_from([1, 2, 4, 8]), st.integers(0, 100_000))
 def test_more_is_never_less(groups, context_tokens, sequences, gpus, extra):
     less = vllm_bytes(*groups, context_tokens=context_tokens, sequences=sequences, gpus=gpus)
@@ -100,7 +99,6 @@ def test_more_is_never_less(groups, context_tokens, sequences, gpus, extra):
     assert vllm_bytes(*groups, context_tokens=context_tokens, sequences=sequences + 1, gpus=gpus) > less
 
 
-@settings(deadline=None)
 @given(GROUPS, st.integers(64, 200_000), st.sampled_from([1, 2, 4, 8]))
 def test_more_gpus_never_hold_more_each_where_layers_are_equally_wide(groups, context_tokens, gpus):
     alike = [

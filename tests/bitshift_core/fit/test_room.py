@@ -109,7 +109,7 @@ PROMISES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 8), min_size=3, max_size=3), PROMISES)
 def test_promises_never_take_more_than_is_free_nor_more_than_was_promised(free, promises):
     nodes = [a_gpu_node(f"n{index}", free=each) for index, each in enumerate(free)]

@@ -64,7 +64,7 @@ def test_what_others_hold_is_waited_for():
     assert room(a_need(), a_node("a", count=1, other=1)).sentence == ""
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=4),
        st.integers(1, 5))  # fmt: skip
 def test_a_swap_that_is_offered_makes_room_and_one_less_would_not(shapes, replicas):

@@ -68,7 +68,7 @@ ALL_REQUESTS = [
 ]
 worlds = st.integers(0, 2**32).map(lambda seed: a_world(Random(seed)))
 everything = given(world=worlds, newest=st.booleans(), born=st.booleans())
-broad = settings(max_examples=200, deadline=None)
+broad = settings(max_examples=200)
 
 
 def accepted(user, other):

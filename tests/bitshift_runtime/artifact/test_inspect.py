@@ -298,7 +298,7 @@ OTHERS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300, database=None)
 @given(st.dictionaries(NAMES, OTHERS, min_size=1, max_size=4))
 def test_a_folder_whose_files_are_missing_cut_or_each_others_is_read_or_refused(changes):
     files = dict(FILES)

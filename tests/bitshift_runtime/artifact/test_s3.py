@@ -6,7 +6,7 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
@@ -143,7 +143,6 @@ def test_a_store_that_says_no_says_what_to_do(key, words):
     assert words in message and "secret" not in message.replace("`spec.sources.secret`", "")
 
 
-@settings(deadline=None)  # a client with its certificates is made for each
 @given(key=KEYS, token=st.sampled_from(["", "session"]))
 def test_requests_are_signed_as_amazons_own_library_signs_them(key, token):
     asked = []

@@ -159,7 +159,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(["choices", "content", "type", "delta", "output", "error", "item"]), anything))
 def test_strange_events_of_known_shape_are_read_without_harm(event):
     for path in (CHAT, RESPONSES, MESSAGES):

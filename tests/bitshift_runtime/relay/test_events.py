@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bitshift_runtime.relay.events import EventLines
@@ -9,7 +9,6 @@ STREAM = 'data: {"a":"é"}\n\n: comment\ndata:[1]\r\n\r\nevent: x\ndata: [DONE]\
 PAYLOADS = ['{"a":"é"}'.encode(), b"[1]", b"[DONE]"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_payloads_are_the_same_however_the_stream_is_cut(cuts):
     lines, edges = EventLines(), [0, *sorted(cuts), len(STREAM)]

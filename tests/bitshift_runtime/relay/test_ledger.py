@@ -124,7 +124,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(moves)
 def test_a_reader_that_remembers_where_it_was_counts_each_outcome_exactly_once(moves):
     ledger, now, since = a_ledger(), float(START), 0
