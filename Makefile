@@ -14,6 +14,9 @@ TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Tests that measure time run while nothing else does.
+ALONE = $(shell grep -rl --include='test_*.py' 'mark\.alone' tests)
+
 .PHONY: demo
 demo: venv ## Show a rollout, and a rollback, of a real model on a real Kubernetes (CLUSTER=current uses the one that kubectl points at)
 	$(PYTHON) -m e2e.demo $(if $(CLUSTER),--cluster $(CLUSTER))
@@ -23,12 +26,14 @@ demo-down: venv ## End the demo and the cluster that it started
 	$(PYTHON) -m e2e.demo down
 
 .PHONY: test
-test: check e2e ## Everything that a change must pass: `check`, then `e2e`
+test: check e2e ## Everything that a change must pass: `check` with all examples of its property tests, then `e2e`
 
 .PHONY: test-all
-test-all: check ## `check`, all of e2e/, then every benchmark
+test-all: check ## `check` with all examples, all of e2e/, then every benchmark
 	$(MAKE) e2e TESTS=e2e
 	$(MAKE) bench-all
+
+test test-all: export EXAMPLES = all
 
 .PHONY: check
 check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests, the chart
@@ -37,7 +42,7 @@ check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fa
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/pytest tests -m "not alone" -n auto --dist loadfile
-	.venv/bin/pytest tests -m alone
+	.venv/bin/pytest $(ALONE)
 	$(HELM) lint --strict charts/bitshift
 
 .PHONY: e2e

@@ -4,7 +4,6 @@ Here: everything but HTTP, so that tests may read and write beside the wire. Not
 """
 
 import asyncio
-import copy
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bitshift_operator.cluster.kinds import KINDS, Kind
-from tests.fake_objects import apply_leaving_others, json_patch, merge_patch, selects
+from tests.fake_objects import apply_leaving_others, copied, json_patch, merge_patch, selects
 
 Manifest = dict[str, Any]
 JSON_PATCH = "application/json-patch+json"
@@ -57,7 +56,7 @@ class Change:
         was, now = (bool(o) and selects(selector, o["metadata"].get("labels", {})) for o in (self.before, self.after))
         if now:
             return {"type": "MODIFIED" if was else "ADDED", "object": self.after}
-        last = copy.deepcopy(self.after or self.before)
+        last = copied(self.after or self.before)
         last["metadata"]["resourceVersion"] = str(self.version)
         return {"type": "DELETED", "object": last} if was else None
 
@@ -76,16 +75,16 @@ class FakeStore:
     _applied: dict[tuple[Kind, tuple[str, str], str], Manifest] = field(default_factory=dict)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
-        return copy.deepcopy(self.objects[kind].get((namespace, name)))
+        return copied(self.objects[kind].get((namespace, name)))
 
     def all(self, kind: Kind) -> list[Manifest]:
-        return [copy.deepcopy(item) for _, item in sorted(self.objects[kind].items())]
+        return [copied(item) for _, item in sorted(self.objects[kind].items())]
 
     def put(self, manifest: Manifest) -> Manifest:
         """Create or replace an object as it is given, status and all, as controllers and kubelets would."""
         kind = KINDS[manifest["apiVersion"], manifest["kind"]]
         key = manifest["metadata"].get("namespace", ""), manifest["metadata"]["name"]
-        return copy.deepcopy(self._store(Target(kind, *key), self.objects[kind].get(key), copy.deepcopy(manifest)))
+        return copied(self._store(Target(kind, *key), self.objects[kind].get(key), copied(manifest)))
 
     def remove(self, kind: Kind, namespace: str, name: str) -> None:
         self.delete(Target(kind, namespace, name), {})
@@ -112,7 +111,7 @@ class FakeStore:
     def patch(self, target: Target, content_type: str, body: Any, *, dry_run: bool = False) -> Manifest:
         old = self.read(target)
         try:
-            wanted = json_patch(old, body) if content_type == JSON_PATCH else merge_patch(copy.deepcopy(old), body)
+            wanted = json_patch(old, body) if content_type == JSON_PATCH else merge_patch(copied(old), body)
         except (LookupError, ValueError) as error:
             raise Refused(422, "Invalid", f"the server rejected our request: {error}") from None
         return self._update(target, old, wanted, dry_run=dry_run)
@@ -122,7 +121,7 @@ class FakeStore:
         if old is None and target.subresource:
             self.read(target)
         applied = (target.kind, target.key, manager + target.subresource)
-        wanted = apply_leaving_others(copy.deepcopy(old or {}), self._applied.get(applied, {}), body)
+        wanted = apply_leaving_others(copied(old or {}), self._applied.get(applied, {}), body)
         new = self._update(target, old, wanted, dry_run=dry_run)
         if not dry_run:
             self._applied[applied] = body
@@ -146,7 +145,7 @@ class FakeStore:
             if options.get("propagationPolicy") != "Orphan":
                 self._cascade(last["metadata"]["uid"])
             return last
-        new = copy.deepcopy(old)
+        new = copied(old)
         new["metadata"].setdefault("deletionTimestamp", self._timestamp())
         return self._store(target, old, new)
 

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -37,16 +36,9 @@ def test_test_folders_are_no_packages():
     assert list((ROOT / "tests").rglob("__init__.py")) == []
 
 
-@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_generated_crds_are_fresh(path):
-    assert path.read_text(encoding="utf-8") == files()[path], "run `make crds`"
-
-
-def test_imports_point_the_way_that_the_contracts_say():
-    program = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-
-    assert done.returncode == 0, done.stdout
+def test_generated_crds_are_fresh():
+    stale = [path.name for path, text in files().items() if path.read_text(encoding="utf-8") != text]
+    assert not stale, "run `make crds`"
 
 
 def test_no_file_knows_the_machine_that_it_was_written_on():

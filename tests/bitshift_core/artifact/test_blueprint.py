@@ -12,6 +12,7 @@ from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.facts import ArtifactFacts, FileFact
 from bitshift_core.artifact.families import is_known
 from tests.bitshift_core.artifact.test_config import FP8, LLAMA, NVFP4, VALUES, W4A16
+from tests.examples import examples
 
 GIB = 1 << 30
 FILES = (FileFact(name="model.safetensors", size_bytes=1),)
@@ -226,7 +227,7 @@ SHAPES = st.sampled_from(["num_experts", "n_routed_experts", "moe_intermediate_s
                           "linear_num_value_heads", "rope_parameters", "partial_rotary_factor"])  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(METHODS, st.dictionaries(KEYS, NESTED, max_size=4), st.dictionaries(SHAPES, NESTED, max_size=3))
 def test_any_quantization_of_any_shape_is_sized_or_refused(method, quantization, shapes):
     small = shallow(LLAMA | shapes) | {"quantization_config": quantization | {"quant_method": method}}

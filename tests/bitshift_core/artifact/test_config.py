@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from bitshift_core.artifact.config import read_config
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.schemes import kv_cache_dtype_of, scheme_of
+from tests.examples import examples
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -163,7 +164,7 @@ VALUES = st.one_of(
 FIELDS = (*LLAMA, "head_dim", "sliding_window", "layer_types", "text_config", "quantization_config", "kv_lora_rank")
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5))
 def test_any_value_in_any_field_is_read_or_refused(change):
     try:

@@ -13,6 +13,7 @@ from bitshift_core.artifact.ggml import GGML_TYPES
 from bitshift_core.artifact.gguf import ArraySummary, read_gguf_header
 from bitshift_core.artifact.gguf_model import facts_from_gguf
 from tests.bitshift_core.artifact.builders import TINY, TINY_TENSORS, gguf, reader, tensor_info, text, value
+from tests.examples import examples
 
 WHOLE = gguf()
 
@@ -155,7 +156,7 @@ def judged(data: bytes, size: int) -> None:
         assert error.reason and str(error)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_flipped_bytes_are_read_or_refused_but_never_crash(flips):
     data = bytearray(WHOLE)
@@ -164,13 +165,13 @@ def test_flipped_bytes_are_read_or_refused_but_never_crash(flips):
     judged(bytes(data), len(data))
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.integers(0, len(WHOLE) - 1))
 def test_every_truncation_is_refused_as_one(length):
     assert refusal_of(WHOLE[:length]).reason == "TruncatedArtifact"
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=300))
 def test_noise_after_the_magic_is_refused(noise):
     judged(b"GGUF" + struct.pack("<I", 3) + noise, 1 << 40)

@@ -27,6 +27,7 @@ from bitshift_core.artifact.gguf_model import TOKENIZER_KEYS, facts_from_gguf
 from bitshift_core.artifact.safetensors import json_object, read_safetensors_header, shards_of_index
 from tests.bitshift_core.artifact.builders import TINY, TINY_TENSORS, gguf, reader, safetensors, safetensors_of
 from tests.bitshift_core.artifact.test_checkpoint import CONFIG, TENSORS
+from tests.examples import examples
 
 INPUTS = 10_000
 SHARE = {"gguf bytes": 2_500, "gguf keys": 1_500, "safetensors bytes": 2_000, "safetensors entries": 1_500}
@@ -95,7 +96,7 @@ RAW_CONFIG, HEADER = json.dumps(CONFIG).encode(), WHOLE_SAFETENSORS
 
 def inputs(reader_name: str):
     return settings(
-        max_examples=SHARE[reader_name],
+        max_examples=examples(SHARE[reader_name]),
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

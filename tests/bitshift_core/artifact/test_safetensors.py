@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bitshift_core.artifact.errors import ArtifactError
 from bitshift_core.artifact.safetensors import check_shards, read_safetensors_header, shards_of_index
 from tests.bitshift_core.artifact.builders import reader, safetensors, safetensors_of
+from tests.examples import examples
 
 WHOLE = safetensors(
     {"model.layers.0.a.weight": ("BF16", (4, 8)), "lm_head.weight": ("F32", (2, 2)), "empty": ("I32", (0,))}
@@ -67,7 +68,7 @@ def test_what_contradicts_the_format_is_refused(data, reason):
     assert refusal_of(data).reason == reason
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_flipped_bytes_are_read_or_refused_but_never_crash(flips):
     data = bytearray(WHOLE)

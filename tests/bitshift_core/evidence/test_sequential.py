@@ -20,6 +20,7 @@ from bitshift_core.evidence.sequential import (
     upper_bound,
     with_odds,
 )
+from tests.examples import examples
 
 ALMOST_ONE = 1 + 1e-9
 counts = st.integers(1, 6)
@@ -43,7 +44,7 @@ def _binomial(count: int, seen: int, rate: float) -> float:
     return math.comb(count, seen) * rate**seen * (1 - rate) ** (count - seen)
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(counts, counts, rates, st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.0, 0.003, 0.013, 0.2]))
 def test_no_bet_on_harm_wins_on_average_while_the_candidate_is_within_the_margin(n, m, aim, stable, inside, margin):
     candidate = min(1.0, stable + margin) * inside
@@ -51,7 +52,7 @@ def test_no_bet_on_harm_wins_on_average_while_the_candidate_is_within_the_margin
     assert max(expected(n, m, candidate, stable, lambda block: harm_factors(block, aim, margin))) <= ALMOST_ONE
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(counts, counts, rates, st.floats(0, 1), st.sampled_from([0.003, 0.2]))
 def test_no_bet_on_harm_wins_on_average_exactly_at_the_margin(n, m, aim, stable, margin):
     stable *= 1 - margin
@@ -59,7 +60,7 @@ def test_no_bet_on_harm_wins_on_average_exactly_at_the_margin(n, m, aim, stable,
     assert max(expected(n, m, stable + margin, stable, lambda b: harm_factors(b, aim, margin))) <= ALMOST_ONE
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(counts, counts, rates, st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.01, 0.02, 0.3]))
 def test_no_bet_on_promotion_wins_on_average_while_the_candidate_is_worse_by_the_margin(n, m, aim, stable, out, margin):
     stable *= 1 - margin

@@ -15,6 +15,7 @@ from bitshift_core.fit.units import GIB, MIB
 from tests.bench.sizing import HIDDEN, summary
 from tests.bench.sizing_cases import case_of, config_of
 from tests.bitshift_core.fit.builders import a_need, constants, smollm, some_facts
+from tests.examples import examples
 
 H100 = Gpu(81_559 * MIB, "NVIDIA-H100-80GB-HBM3")
 CASES = [
@@ -167,7 +168,7 @@ def test_the_benchmark_says_so_where_there_is_nothing_to_say():
     assert summary([]) == "weights n=0 | kv n=0 | kv_band n=0 inside=0.0% | verdict n=0 unsafe=0 safe=0.0%"
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(256, 131_072), st.integers(1, 1024), st.sampled_from([1, 2, 4, 8]), st.integers(50, 95),
     st.sampled_from(["0.6.4", "0.11.0", "0.19.0", "0.22.0", "nightly"]),

@@ -23,6 +23,7 @@ from tests.bitshift_core.fit.builders import (
     kernels,
     some_facts,
 )
+from tests.examples import examples
 
 V100 = {"nvidia.com/gpu.memory": "32768", "nvidia.com/gpu.product": "Tesla-V100-SXM2-32GB"}
 L4 = {"nvidia.com/gpu.memory": "23034", "nvidia.com/gpu.product": "NVIDIA-L4"}
@@ -231,7 +232,7 @@ NEEDS = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(NEEDS, NODES)
 def test_the_affinity_admits_every_node_that_was_named_and_no_card_that_does_not_fit(need, nodes):
     fit = plan(need, *nodes)
@@ -248,7 +249,7 @@ def test_the_affinity_admits_every_node_that_was_named_and_no_card_that_does_not
         assert not admitted(fit, *nodes) & too_small & enough_gpus
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(NEEDS, NODES)
 def test_never_more_replicas_are_seated_than_there_are_gpus(need, nodes):
     fit = plan(need, *nodes)
@@ -261,7 +262,7 @@ def test_never_more_replicas_are_seated_than_there_are_gpus(need, nodes):
         assert sum(node.gpu_count for node in named) >= need.replicas * need.gpus_per_replica
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(NEEDS, NODES, st.integers(0, 7))
 def test_another_node_or_another_free_gpu_never_makes_a_verdict_worse(need, nodes, index):
     order = ("DoesNotFit", "Waiting", "Fits")
@@ -272,7 +273,7 @@ def test_another_node_or_another_free_gpu_never_makes_a_verdict_worse(need, node
     assert order.index(plan(need, *freed).verdict) >= before
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(NEEDS, st.integers(12_000, 90_000), st.integers(0, 60_000))
 def test_more_memory_of_the_same_card_never_turns_a_fit_into_none(need, mebibytes, more):
     """Below the size from which vLLM batches more by itself."""

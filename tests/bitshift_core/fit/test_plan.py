@@ -20,6 +20,7 @@ from tests.bitshift_core.fit.builders import (
     kernels,
     smollm,
 )
+from tests.examples import examples
 
 
 def plan(need, *nodes):
@@ -168,7 +169,7 @@ NEEDS = st.builds(
 CPU_NEEDS = st.builds(a_cpu_need, context_tokens=st.integers(64, 50_000), concurrent_sequences=st.integers(1, 64))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.one_of(NEEDS, CPU_NEEDS), st.integers(1, 50_000), st.integers(1, 64))
 def test_asking_for_more_never_needs_less(need, tokens, sequences):
     node = a_gpu_node() if need.gpus_per_replica else a_cpu_node()
@@ -180,7 +181,7 @@ def test_asking_for_more_never_needs_less(need, tokens, sequences):
     assert more.needed_bytes >= less.needed_bytes
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(NEEDS, st.integers(16_000, 200_000), st.integers(0, 8))
 def test_every_answer_has_a_reason_a_sentence_and_a_sum(need, label, free):
     fit = plan(need, a_gpu_node(labels=T4 | {"nvidia.com/gpu.memory": str(label)}, free=free))

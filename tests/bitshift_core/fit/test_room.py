@@ -10,6 +10,7 @@ from bitshift_core.fit.plan import plan_release
 from bitshift_core.fit.promises import Promise, may_go, promises_of
 from bitshift_core.fit.room import without_pods, without_promised
 from tests.bitshift_core.fit.builders import T4, a_gpu_node, a_need, constants, kernels
+from tests.examples import examples
 
 
 def a_pod(name="p", gpus=1, node=None, **spec):
@@ -109,7 +110,7 @@ PROMISES = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(st.integers(0, 8), min_size=3, max_size=3), PROMISES)
 def test_promises_never_take_more_than_is_free_nor_more_than_was_promised(free, promises):
     nodes = [a_gpu_node(f"n{index}", free=each) for index, each in enumerate(free)]

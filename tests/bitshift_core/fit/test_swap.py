@@ -10,6 +10,7 @@ from bitshift_core.fit.plan import plan_release
 from bitshift_core.fit.room import without_pods
 from bitshift_core.fit.swap import room_beside
 from tests.bitshift_core.fit.builders import a_gpu_node, a_need, constants, kernels
+from tests.examples import examples
 
 
 def fits(need, nodes):
@@ -64,7 +65,7 @@ def test_what_others_hold_is_waited_for():
     assert room(a_need(), a_node("a", count=1, other=1)).sentence == ""
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=4),
        st.integers(1, 5))  # fmt: skip
 def test_a_swap_that_is_offered_makes_room_and_one_less_would_not(shapes, replicas):

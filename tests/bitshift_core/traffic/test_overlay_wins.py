@@ -22,6 +22,7 @@ from tests.bitshift_core.traffic.builders import (
     an_assignment,
 )
 from tests.bitshift_core.traffic.gateway_model import Request, satisfied, serves, winner
+from tests.examples import examples
 
 HEADERS = [{"x-a": "1"}, {"x-a": "2"}, {"x-b": "1"}, {"x-a": "1", "x-b": "1"}]
 FILTER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-seen", "value": "1"}]}}
@@ -68,7 +69,7 @@ ALL_REQUESTS = [
 ]
 worlds = st.integers(0, 2**32).map(lambda seed: a_world(Random(seed)))
 everything = given(world=worlds, newest=st.booleans(), born=st.booleans())
-broad = settings(max_examples=200)
+broad = settings(max_examples=examples(200))
 
 
 def accepted(user, other):

@@ -16,6 +16,7 @@ from bitshift_runtime.artifact.location import source_of
 from tests.bitshift_core.artifact.builders import TINY, TINY_TENSORS, gguf, safetensors
 from tests.bitshift_core.artifact.test_checkpoint import CONFIG, TENSORS
 from tests.bitshift_runtime.artifact.servers import FileServer
+from tests.examples import examples
 
 GGUF = gguf()
 
@@ -298,7 +299,7 @@ OTHERS = st.one_of(
 )
 
 
-@settings(max_examples=300, database=None)
+@settings(max_examples=examples(300), database=None)
 @given(st.dictionaries(NAMES, OTHERS, min_size=1, max_size=4))
 def test_a_folder_whose_files_are_missing_cut_or_each_others_is_read_or_refused(changes):
     files = dict(FILES)

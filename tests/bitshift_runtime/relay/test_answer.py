@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bitshift_runtime.relay.answer import Answer, asks_for_json
 from bitshift_runtime.relay.dialects import dialect_of
+from tests.examples import examples
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages?beta=true"
 
@@ -159,7 +160,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.dictionaries(st.sampled_from(["choices", "content", "type", "delta", "output", "error", "item"]), anything))
 def test_strange_events_of_known_shape_are_read_without_harm(event):
     for path in (CHAT, RESPONSES, MESSAGES):

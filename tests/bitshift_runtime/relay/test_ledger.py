@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from bitshift_core.evidence.live import Row
 from bitshift_runtime.relay.ledger import Ledger, Ticket
+from tests.examples import examples
 
 START = 1_000
 
@@ -124,7 +125,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(moves)
 def test_a_reader_that_remembers_where_it_was_counts_each_outcome_exactly_once(moves):
     ledger, now, since = a_ledger(), float(START), 0

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitshift_runtime.relay.tenants import TenantNames
+from tests.examples import examples
 
 
 @pytest.mark.parametrize("header", [None, ""])
@@ -32,7 +33,7 @@ def test_a_tenant_that_was_away_for_an_hour_makes_room():
     assert set(names.seen(3_611)) == {"a", "c"}
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.text(max_size=140), max_size=40))
 def test_whatever_clients_send_the_names_are_few_and_fit_a_report(headers):
     names = TenantNames(most=8)
