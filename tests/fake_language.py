@@ -5,6 +5,7 @@ import random
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 from bitshift_core.evidence.texts import TEXTS
 
@@ -20,7 +21,7 @@ def words(text):
 def followers():
     known = {}
     for text in TEXTS:
-        for word, following in zip(words(text), words(text)[1:], strict=False):
+        for word, following in pairwise(words(text)):
             known.setdefault(word, following)
     return known
 
@@ -48,7 +49,7 @@ class Language:
         """Return each word with its log-probability and the likeliest in its place; nothing is known of the first."""
         cut = words(text)
         yield cut[0], None, None
-        for before, word in zip(cut, cut[1:], strict=False):
+        for before, word in pairwise(cut):
             known = self.logprobs(before)
             yield word, known.get(word, -20.0), self.likeliest(before, count)
 

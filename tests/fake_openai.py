@@ -85,7 +85,9 @@ class FakeEngine:
             return web.json_response({"error": "as asked"}, status=self.scoring_status)
         choice = {"index": 0, "text": (prompt if body.get("echo") else "") + self.continued(prompt, body["max_tokens"])}
         if count is not None:
-            choice["logprobs"] = self.scored(choice["text"], count) if body.get("echo") else self.next_words(prompt, count)
+            choice["logprobs"] = (
+                self.scored(choice["text"], count) if body.get("echo") else self.next_words(prompt, count)
+            )
         return web.json_response({"choices": [choice]})
 
     def continued(self, prompt: str, count: int) -> str:
@@ -102,7 +104,9 @@ class FakeEngine:
             "tokens": [word for word, _, _ in tokens],
             "token_logprobs": [None if value is None else self.number(value) for _, value, _ in tokens],
             "top_logprobs": [
-                None if listed is None else {word: self.number(value)} | {each: self.number(one) for each, one in listed}
+                None
+                if listed is None
+                else {word: self.number(value)} | {each: self.number(one) for each, one in listed}
                 for word, value, listed in tokens
             ],
         }

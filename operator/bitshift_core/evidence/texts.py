@@ -33,18 +33,15 @@ TEXTS = (
         "lluvia la devuelve a los ríos y al mar."
     ),
     "水在一百度时沸腾，在零度时结冰。人们每天喝水，植物也需要水和阳光才能生长。",
-    (
-        "Вода кипит при ста градусах и замерзает при нуле. Люди, животные и растения не могут жить без "
-        "воды."
-    ),
+    ("Вода кипит при ста градусах и замерзает при нуле. Люди, животные и растения не могут жить без воды."),
     (
         "def factorial(n):\n    if n == 0:\n        return 1\n    return n * factorial(n - 1)\n\n\nfor i "
         "in range(10):\n    print(i, factorial(i))\n"
     ),
     (
-        "{\"name\": \"Alice\", \"age\": 30, \"city\": \"Paris\", \"tags\": [\"a\", \"b\", \"c\"], "
-        "\"active\": true}\n{\"name\": \"Bob\", \"age\": 25, \"city\": \"London\", \"tags\": [\"a\", "
-        "\"b\"], \"active\": false}\n"
+        '{"name": "Alice", "age": 30, "city": "Paris", "tags": ["a", "b", "c"], '
+        '"active": true}\n{"name": "Bob", "age": 25, "city": "London", "tags": ["a", '
+        '"b"], "active": false}\n'
     ),
     (
         "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12\n2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24\nMonday, "

@@ -1,4 +1,4 @@
-"""The gate before any answer counts: same tokens, template and numbers, the promised context, on the endpoints that run.
+"""The gate before any answer counts: same tokens, template and numbers, the promised context, on endpoints that run.
 
 Here: comparing what two live endpoints say and do. Not here: asking them (`introspection`, `numeric`), comparing the
 facts of their artifacts (`bitshift_core.evidence.gates`), which count only where the endpoints are silent.

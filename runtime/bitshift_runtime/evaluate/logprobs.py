@@ -167,7 +167,7 @@ def _list(logprobs: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def number(value: Any) -> float | None:
-    """Return a log-probability; None where it is none. Minus infinity is one, as engines print it for a vanished one."""
+    """Return a log-probability; None where it is none; minus infinity is one, of a vanished token."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > ROUNDING:
         return None
     return float(value)

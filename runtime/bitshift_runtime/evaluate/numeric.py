@@ -27,7 +27,8 @@ CONTINUED_TOKENS = 8
 """So much of what the parent itself would say is judged with each text."""
 CUTS_PERCENT = (30, 50, 70, 90)
 """Where a text is cut, when only the token after a text can be asked for."""
-WORD_END = re.compile(r"(?=\s)")
+SPACE = re.compile(r"\s")
+LONG_WORD = 12
 
 CLOSED_AFTER = 4
 """So many questions without numbers from both, and others of their kind bring none either."""
@@ -153,9 +154,7 @@ async def _answers(check: NumericCheck, candidate: Endpoint, parent: Endpoint) -
         yield said
 
 
-async def _cut_texts(
-    ask: Asking, check: NumericCheck, candidate: Endpoint, parent: Endpoint
-) -> Answers:
+async def _cut_texts(ask: Asking, check: NumericCheck, candidate: Endpoint, parent: Endpoint) -> Answers:
     """Yield what both would say after the beginnings of each text, longer ones last: engines keep what they read."""
     for text in check.texts:
         for beginning in beginnings(text):
@@ -172,7 +171,7 @@ def beginnings(text: str) -> tuple[str, ...]:
     ends: list[int] = []
     for percent in CUTS_PERCENT:
         at = max(1, len(text) * percent // 100)
-        word_end = WORD_END.search(text, at, min(len(text), at + 12))
+        word_end = SPACE.search(text, at, at + LONG_WORD) or SPACE.search(text, max(1, at - LONG_WORD), at)
         ends.append(word_end.start() if word_end else at)
     return tuple(text[:end] for end in dict.fromkeys(ends))
 
