@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from bitshift_runtime.evaluate.config import SideConfig
+from tests.fake_language import Language, words
 
 Reply = Callable[[str], str]
+PRINTS_AS_IT_IS = float
 
 
 @dataclass
@@ -23,6 +25,15 @@ class FakeEngine:
     template: str | None = "{{ messages }}"
     tokenizer_offset: int | None = 0
     """None has no tokenise endpoint; another number is another tokenizer."""
+    language: Language | None = Language()
+    """None prints no log-probabilities, whatever is asked."""
+    scores_texts: bool = True
+    """False refuses `echo`, as llama.cpp does, and prints the newer shape of log-probabilities."""
+    scoring_status: int = 200
+    """What a question for log-probabilities ends with."""
+    number: Callable[[float], object] = PRINTS_AS_IT_IS
+    """How a log-probability is printed."""
+    completions: bool = True
     answer_seconds: float = 0
     first_token_seconds: float = 0
     token_seconds: float = 0
@@ -32,6 +43,7 @@ class FakeEngine:
     asked: Counter[str] = field(default_factory=Counter)
     order: list[str] = field(default_factory=list)
     bodies: list[dict] = field(default_factory=list)
+    completed: list[dict] = field(default_factory=list)
     url: str = ""
 
     @property
@@ -53,8 +65,62 @@ class FakeEngine:
             return web.json_response({"error": "as asked"}, status=status)
         if body.get("stream"):
             return await self.stream(request, body)
+        if "logprobs" in body and self.scoring_status != 200:
+            return web.json_response({"error": "as asked"}, status=self.scoring_status)
         choice = {"index": 0, "message": {"role": "assistant", "content": self.reply(prompt)}, "finish_reason": "stop"}
+        if body.get("logprobs"):
+            choice["logprobs"] = self.next_words(prompt, body["top_logprobs"])
         return web.json_response({"choices": [choice], "usage": {"completion_tokens": 3}})
+
+    async def complete(self, request: web.Request) -> web.Response:
+        if not self.completions:
+            return web.json_response({}, status=404)
+        body = await request.json()
+        self.completed.append(body)
+        await asyncio.sleep(self.answer_seconds)
+        prompt, count = body["prompt"], body.get("logprobs")
+        if body.get("echo") and not self.scores_texts:
+            return web.json_response({"error": "Only no echo is supported"}, status=500)
+        if count is not None and self.scoring_status != 200:
+            return web.json_response({"error": "as asked"}, status=self.scoring_status)
+        choice = {"index": 0, "text": (prompt if body.get("echo") else "") + self.continued(prompt, body["max_tokens"])}
+        if count is not None:
+            choice["logprobs"] = (
+                self.scored(choice["text"], count) if body.get("echo") else self.next_words(prompt, count)
+            )
+        return web.json_response({"choices": [choice]})
+
+    def continued(self, prompt: str, count: int) -> str:
+        text = prompt
+        for _ in range(count):
+            text += self.language.likeliest(words(text)[-1], 1)[0][0] if self.language else " word"
+        return text[len(prompt) :]
+
+    def scored(self, text: str, count: int) -> dict | None:
+        if self.language is None:
+            return None
+        tokens = list(self.language.score(text, count))
+        return {
+            "tokens": [word for word, _, _ in tokens],
+            "token_logprobs": [None if value is None else self.number(value) for _, value, _ in tokens],
+            "top_logprobs": [
+                None
+                if listed is None
+                else {word: self.number(value)} | {each: self.number(one) for each, one in listed}
+                for word, value, listed in tokens
+            ],
+        }
+
+    def next_words(self, prompt: str, count: int) -> dict | None:
+        if self.language is None:
+            return None
+        listed = self.language.likeliest(words(prompt)[-1], count)
+        if self.scores_texts:
+            word, value = listed[0]
+            top = {each: self.number(one) for each, one in listed}
+            return {"tokens": [word], "token_logprobs": [self.number(value)], "top_logprobs": [top]}
+        entries = [{"token": word, "logprob": self.number(value)} for word, value in listed]
+        return {"content": [entries[0] | {"top_logprobs": entries}]}
 
     async def stream(self, request: web.Request, body: dict) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -96,6 +162,7 @@ class FakeEngine:
     def application(self) -> web.Application:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", self.chat)
+        application.router.add_post("/v1/completions", self.complete)
         application.router.add_get("/v1/models", self.models)
         application.router.add_get("/props", self.properties)
         application.router.add_post("/tokenize", self.tokenize)

@@ -73,6 +73,22 @@ class LoadReport(ApiObject):
     itl_ratio: tuple[float, float, float] | None = None
 
 
+class NumericReport(ApiObject):
+    """How likely both sides find the same few texts; no token of them stands here."""
+
+    way: str = ""
+    """How the engines were asked: Texts, NextTokens or Answers."""
+    texts: Count = 0
+    tokens: Count = 0
+    parent_perplexity: float = 0
+    candidate_perplexity: float = 0
+    likeliest_compared: Count = 0
+    likeliest_same: Count = 0
+    """Of the tokens compared, those at which both sides would have said the same."""
+    overlap_percent: float = 0
+    """How much of the parent's list of likely tokens is in the candidate's."""
+
+
 class GateReport(ApiObject):
     """A gate's verdict on a revision in one sentence with numbers, and what it rests on."""
 
@@ -84,6 +100,7 @@ class GateReport(ApiObject):
     """Why in one word, where there is a better one than the gate's."""
     suites: tuple[SuiteReport, ...] = ()
     load: LoadReport | None = None
+    numeric: NumericReport | None = None
 
     def to_json(self) -> str:
         """Return the report as compact JSON."""

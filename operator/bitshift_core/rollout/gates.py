@@ -9,6 +9,7 @@ from typing import Any
 from ..api.catalogue import ArgumentSource, EvalSuiteSpec
 from ..api.v1alpha1 import QuantizedModelSpec
 from ..artifact.facts import ArtifactFacts
+from ..evidence.numeric import NumericCheck
 from ..evidence.report import GateReport
 from . import names
 from .jobs import last_words, why_failed
@@ -60,6 +61,7 @@ def _asked(
 ) -> dict[str, Any]:
     asked: dict[str, Any] = {"gate": name, "revision": revision, "contextTokens": resolved.context_tokens}
     if name == "compatibility":
+        asked["numeric"] = NumericCheck().as_json()
         asked["candidateFacts"] = facts.as_json()
         asked["parentFacts"] = parent_facts.as_json() if parent_facts else None
     if name == "quality":

@@ -1,24 +1,28 @@
-"""The gate before any answer counts: same tokens, same chat template, the promised context, on the endpoints that run.
+"""The gate before any answer counts: same tokens, template and numbers, the promised context, on endpoints that run.
 
-Here: comparing what two live endpoints say and do. Not here: asking them (`introspection`), comparing the facts of
-their artifacts (`bitshift_core.evidence.gates`), which count only where the endpoints are silent.
+Here: comparing what two live endpoints say and do. Not here: asking them (`introspection`, `numeric`), comparing the
+facts of their artifacts (`bitshift_core.evidence.gates`), which count only where the endpoints are silent.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
 
 from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.evidence.gates import judge_compatibility
+from bitshift_core.evidence.numeric import NumericVerdict, unknown
 from bitshift_core.evidence.report import GateReport, Verdict
 
 from .config import GateConfig
 from .endpoint import Endpoint
 from .introspection import CHATS, TEXTS, Introspection, introspect
+from .numeric import check_numbers
 
 Known = TypeVar("Known")
+WRONG_NUMBERS = "WrongNumbers"
+"""Why in one word a candidate is refused that answers garbage."""
 
 
 class Finding(Enum):
@@ -45,6 +49,8 @@ class Sides:
     promised_tokens: int | None
     candidate: Introspection
     parent: Introspection | None
+    numbers: NumericVerdict = unknown("nothing was asked")
+    """How likely both find the same texts; asked last, for it means nothing where something else differs."""
 
     def both(self, read: Callable[[Introspection], Known | None]) -> tuple[Known, Known] | None:
         """Return what candidate and parent say, where both say it."""
@@ -55,7 +61,10 @@ class Sides:
 async def check_compatibility(config: GateConfig, candidate: Endpoint, parent: Endpoint | None) -> GateReport:
     """Return the compatibility gate's report."""
     ours, theirs = await asyncio.gather(introspect(candidate), _introspect_parent(parent))
-    return judge(config, Sides(config.candidate.model, config.context_tokens, ours, theirs))
+    sides = Sides(config.candidate.model, config.context_tokens, ours, theirs)
+    if parent and theirs and not theirs.answer_failure and not _different(sides):
+        sides = replace(sides, numbers=await check_numbers(config.numeric, candidate, parent))
+    return judge(config, sides).model_copy(update={"numeric": sides.numbers.report})
 
 
 def judge(config: GateConfig, sides: Sides) -> GateReport:
@@ -63,7 +72,8 @@ def judge(config: GateConfig, sides: Sides) -> GateReport:
     checks = tuple(check(sides) for check in CHECKS)
     report = _with_facts(config, sides, [check.sentence for check in checks if check.finding is Finding.DIFFERENT])
     if report.verdict is Verdict.FAILED:
-        return report
+        garbage = sides.numbers.verdict is Verdict.FAILED
+        return report.model_copy(update={"reason": WRONG_NUMBERS}) if garbage else report
     if missing := _incomparable(config, sides):
         return report.model_copy(update={"verdict": Verdict.INCONCLUSIVE, "message": missing})
     return report.model_copy(update={"message": f"{report.message} {_told(checks)}".strip()})
@@ -132,7 +142,17 @@ def context(sides: Sides) -> Check:
     return Check(Finding.SAME, f"{served} tokens of context are served where {promised} are promised")
 
 
-CHECKS: tuple[Callable[[Sides], Check], ...] = (answers, tokenizer, template, vocabulary, context)
+def numbers(sides: Sides) -> Check:
+    """Check that the candidate computes what the parent computes, give or take what quantization costs."""
+    findings = {Verdict.FAILED: Finding.DIFFERENT, Verdict.PASSED: Finding.SAME}
+    return Check(findings.get(sides.numbers.verdict, Finding.UNKNOWN), sides.numbers.message)
+
+
+CHECKS: tuple[Callable[[Sides], Check], ...] = (answers, tokenizer, template, vocabulary, context, numbers)
+
+
+def _different(sides: Sides) -> bool:
+    return any(check(sides).finding is Finding.DIFFERENT for check in CHECKS)
 
 
 async def _introspect_parent(parent: Endpoint | None) -> Introspection | None:

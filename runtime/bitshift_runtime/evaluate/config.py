@@ -13,6 +13,7 @@ from bitshift_core.api.base import ApiObject
 from bitshift_core.api.catalogue import EvalSuiteSpec, Item
 from bitshift_core.api.v1alpha1 import LoadGate
 from bitshift_core.artifact.facts import ArtifactFacts
+from bitshift_core.evidence.numeric import NumericCheck
 
 MAX_ITEMS = 100_000
 """Items that a suite from a file may hold; more would not end within any deadline."""
@@ -50,6 +51,7 @@ class GateConfig(ApiObject):
     """Low and the same on both sides: a fuller batch changes greedy text and would be taken for quantization."""
     request_seconds: Annotated[int, Field(ge=1, le=3_600)] = 120
     load: LoadGate = LoadGate()
+    numeric: NumericCheck = NumericCheck()
     candidate_facts: ArtifactFacts | None = None
     parent_facts: ArtifactFacts | None = None
     context_tokens: int | None = None

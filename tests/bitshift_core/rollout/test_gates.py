@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from bitshift_core.evidence.numeric import NumericCheck
 from bitshift_core.evidence.report import GateReport, Verdict
-from bitshift_core.rollout import names
+from bitshift_core.rollout import gates, names
 from bitshift_core.rollout.one_pod import start_identity
 from bitshift_core.rollout.seeing import see
 from tests.bitshift_core.rollout.snapshots import SUITE, a_model, a_pod, a_snapshot, promoted, read
@@ -52,6 +53,17 @@ def test_another_margin_suite_or_error_rate_is_another_quality_verdict():
 
     assert len({key("quality", snapshot) for snapshot in snapshots}) == 4
     assert len({key("load", snapshot) for snapshot in snapshots}) == 1
+
+
+def test_other_texts_or_another_bound_of_the_numeric_check_are_another_compatibility_verdict(monkeypatch):
+    known = {name: key(name) for name in ("compatibility", "quality", "load")}
+
+    monkeypatch.setattr(gates, "NumericCheck", lambda: NumericCheck(times=11))
+    stricter = {name: key(name) for name in known}
+    monkeypatch.setattr(gates, "NumericCheck", lambda: NumericCheck(texts=("Other words.",)))
+
+    assert len({known["compatibility"], stricter["compatibility"], key("compatibility")}) == 3
+    assert (known["quality"], known["load"]) == (stricter["quality"], stricter["load"])
 
 
 def test_another_parent_is_another_verdict_of_every_gate():
