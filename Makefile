@@ -14,7 +14,7 @@ TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Tests that measure time run while nothing else does.
+# Tests that measure time run apart from those that compute: they mostly wait.
 ALONE = $(shell grep -rl --include='test_*.py' 'mark\.alone' tests)
 
 .PHONY: demo
@@ -42,7 +42,7 @@ check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fa
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/pytest tests -m "not alone" -n auto --dist loadfile
-	.venv/bin/pytest $(ALONE)
+	.venv/bin/pytest $(ALONE) -n auto
 	$(HELM) lint --strict charts/bitshift
 
 .PHONY: e2e

@@ -88,7 +88,7 @@ def break_it(cluster: Cluster, revision: str, fault: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_only_users_meet_brings_them_back_and_is_named(cluster: Cluster, busy_users: Users, fault: str):
     model = Model(cluster, "chat").given(faulty_release(list(FAULTS).index(fault)))
-    status = model.comes_to(lambda status: status.get("reason") == "EvidenceGrows", seconds=420, called="its step")
+    status = model.comes_to(lambda status: status.get("reason") == "EvidenceGrows", seconds=900, called="its step")
     (revision,) = (rung["revision"] for rung in status["rungs"])
 
     break_it(cluster, revision, fault)

@@ -14,7 +14,7 @@ import httpx
 
 from bitshift_core.artifact.errors import ArtifactError
 
-from .source import Progress, unreachable
+from .source import Progress, is_untrusted, unreachable
 
 ATTEMPTS, PAUSE_SECONDS = 6, 2.0
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -49,6 +49,8 @@ def fetch_file(
             break
         except httpx.HTTPError as error:
             failure = error
+            if is_untrusted(error):
+                raise unreachable(what, error) from error
     else:
         raise unreachable(what, failure or Exception("no answer"))
     _accept(part, target, digest)

@@ -211,10 +211,14 @@ def at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
 
 def unreachable(url: str, error: Exception) -> ArtifactError:
     """Return the error for a server that cannot be reached or breaks off."""
-    untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
-    mend = " If its authority is your own, name it in `spec.sources.caBundle`." if untrusted else ""
+    mend = " If its authority is your own, name it in `spec.sources.caBundle`." if is_untrusted(error) else ""
     message = f"{url} could not be read: {type(error).__name__}: {str(error)[:200]}{mend}"
     return ArtifactError("ArtifactUnreachable", message)
+
+
+def is_untrusted(error: Exception) -> bool:
+    """Say whether nobody who is trusted vouches for the server, which no second attempt changes."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def http_client() -> httpx.Client:

@@ -16,6 +16,7 @@ from bitshift_core.evidence.live import (
     fold,
     judge,
 )
+from tests.examples import examples
 from tests.relayed import BEGIN, Arm, Rollout
 
 DEAD = Arm(errors=1.0)
@@ -58,7 +59,7 @@ def test_a_rollback_says_its_numbers():
 
 
 def test_a_good_candidate_is_rarely_rolled_back():
-    rollouts = [started(seed=seed, per_second=4, tick=10) for seed in range(16)]
+    rollouts = [started(seed=seed, per_second=4, tick=10) for seed in range(examples(16))]
 
     rolled_back = sum(rollout.run(600, 0.2).roll_back for rollout in rollouts)
 

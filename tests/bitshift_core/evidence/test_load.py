@@ -8,6 +8,7 @@ import pytest
 from bitshift_core.api.v1alpha1 import LoadGate
 from bitshift_core.evidence.load import Record, judge_load
 from bitshift_core.evidence.report import GateReport, Verdict
+from tests.examples import examples
 
 BLOCKS = 12
 
@@ -42,9 +43,12 @@ def test_a_candidate_that_is_a_third_slower_fails_and_says_by_how_much():
 
 
 def test_at_the_limit_noise_decides_nothing():
-    found = [judge_load("r1", run(slower=1.1, seed=seed), LoadGate(slower_percent=10)).verdict for seed in range(20)]
+    found = [
+        judge_load("r1", run(slower=1.1, seed=seed), LoadGate(slower_percent=10)).verdict
+        for seed in range(examples(20))
+    ]
 
-    assert found.count(Verdict.INCONCLUSIVE) >= 18
+    assert found.count(Verdict.INCONCLUSIVE) >= 0.9 * len(found)
 
 
 def test_targets_replace_the_baseline():

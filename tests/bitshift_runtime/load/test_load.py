@@ -95,7 +95,7 @@ async def test_equal_servers_pass_and_the_warm_up_does_not_count(monkeypatch):
 
 
 async def test_a_slower_candidate_fails(monkeypatch):
-    slow, quick = FakeEngine(first_token_seconds=2.0), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
+    slow, quick = FakeEngine(first_token_seconds=1.0), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
 
     report = await run(monkeypatch, slow, quick, slowerPercent=30)
 
