@@ -84,7 +84,9 @@ def a_release(rung: int = 0, *, spec: QuantizedModelSpec | None = None, **change
 
 
 def a_resolved() -> Resolved:
-    return Resolved("llamacpp", "pvc://models/q.gguf", None, "i", 8080, "m", 1024, 4, None, 0, 1, None, (), None, {})
+    return Resolved(
+        "llamacpp", "pvc://models/q.gguf", None, "i", 8080, "m", 1024, 4, None, 0, 1, None, (), (), None, {}
+    )
 
 
 def a_stable(**changes: Any) -> StableFacts:

@@ -14,7 +14,6 @@ import yaml
 from e2e.cluster import (
     addons,
     binaries,
-    builder,
     cleanup,
     control_plane,
     images,
@@ -90,17 +89,10 @@ class Cluster:
         with self.alone():
             images.import_all(self.paths, images.build_project_images(self.paths))
 
-    def load_image(self, archive: Path) -> str:
-        """Bring an OCI archive to the node and return the name that pods must use."""
+    def provide_image(self, image: images.Project) -> None:
+        """Build an image that only some tests need, where it is not there, and bring it to the node."""
         with self.alone():
-            images.import_all(self.paths, [archive])
-        return builder.name_in(archive)
-
-    def build_image(self, name: str, context: Path, dockerfile: Path, *, base: str = images.BASE_PYTHON) -> None:
-        """Build an image for a test, on the project's Python base, and bring it to the node."""
-        archive = self.paths.images / "tests" / f"{name.rpartition('/')[2].replace(':', '-')}.tar"
-        builder.build(self.paths, name, context, dockerfile, archive, base=base)
-        run("ctr", "-a", self.paths.containerd_socket, "-n", "k8s.io", "images", "import", archive)
+            images.import_all(self.paths, [images.build_project_image(self.paths, image)])
 
     def kubectl(self, *args: str, stdin: str | None = None, timeout_seconds: float = 300) -> str:
         """Return what kubectl printed, asked with the administrator's rights."""

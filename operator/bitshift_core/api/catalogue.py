@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from .base import ApiObject, Name, Percent, Text, named_list, rules
-from .v1alpha1 import Condition
+from .v1alpha1 import Condition, EnvironmentVariable
 
 Path = Annotated[str, Field(min_length=1, max_length=253, pattern="^/")]
 
@@ -148,13 +148,6 @@ class QuantizationMethod(ApiObject):
     name: Annotated[str, Field(min_length=1, max_length=48)]
     schemes: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(min_length=1, max_length=32)]
     """Schemes of artifacts as their facts name them; a last `*` stands for any ending."""
-
-
-class EnvironmentVariable(ApiObject):
-    """A literal variable of the engine's container."""
-
-    name: Annotated[str, Field(min_length=1, max_length=253)]
-    value: Annotated[str, Field(max_length=1024)] = ""
 
 
 class MetricNames(ApiObject):

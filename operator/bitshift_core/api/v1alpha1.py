@@ -83,6 +83,19 @@ class ConfigMapKey(ApiObject):
     key: Annotated[str, Field(min_length=1, max_length=253)] = "chat_template.jinja"
 
 
+class EnvironmentVariable(ApiObject):
+    """A literal variable of the engine's container."""
+
+    model_config = ApiObject.model_config | {
+        "json_schema_extra": rules(
+            ("!self.name.matches('^BITSHIFT_')", "must not name what Bitshift sets (BITSHIFT_…)")
+        )
+    }
+
+    name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    value: Annotated[str, Field(max_length=1024)] = ""
+
+
 class Serving(ApiObject):
     """What the pods must hold and how they are started; a rung may override any of it."""
 
@@ -102,6 +115,9 @@ class Serving(ApiObject):
     """CPU request of each replica in thousandths of a core; stable's when unset."""
     extra_args: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=64)] = ()
     """Engine arguments that Bitshift does not set; one that contradicts what Bitshift sets is refused."""
+    env: Annotated[tuple[EnvironmentVariable, ...], named_list(max_length=32)] = ()
+    """Variables of the engine's container, before the profile's; they lie open in the object, and stable's are not
+    inherited."""
     api_key_secret: "SecretRef | None" = None
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]] | None, Field(max_length=16)] = None
     quantization: EngineWord | None = None
@@ -515,6 +531,8 @@ class ModelRevisionSpec(ApiObject):
     """The draft's and the adapters' artifacts."""
     image: Annotated[str, Field(max_length=512)]
     args: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)]
+    env: Annotated[tuple[EnvironmentVariable, ...], named_list(max_length=32)] = ()
+    """The spec's own variables; the profile's are not part of what is sealed."""
     kv_cache_dtype: Annotated[str, Field(max_length=16)] = "auto"
     context_tokens: Annotated[int, Field(ge=1)]
     concurrent_sequences: Annotated[int, Field(ge=1)]

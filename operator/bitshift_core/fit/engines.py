@@ -97,6 +97,8 @@ class VllmBand(Band):
     """What the process takes of a host without GPUs; not measured yet."""
     memory_utilization_percent: Annotated[int, Field(ge=1, le=100)] = 90
     block_tokens: int = 16
+    host_block_tokens: int = 128
+    """On CPUs. Source: vLLM, `platforms/cpu.py`."""
 
 
 class LlamaCppBand(Band):

@@ -40,6 +40,8 @@ class Need:
     """The engine's own method for a checkpoint that is not quantized, done while loading: `fp8`, `bitsandbytes` …"""
     block_tokens: int = 0
     """vLLM's `--block-size` where it is set; 0 takes the engine's."""
+    kv_cache_bytes: int = 0
+    """vLLM's `--kv-cache-memory-bytes` where it is set; without it, it takes a share of all memory that it finds."""
     enforce_eager: bool = False
     speculative_tokens: int = 0
     """Tokens that are guessed ahead, by the artifact's own draft layers or by `draft`."""

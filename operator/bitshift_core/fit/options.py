@@ -16,6 +16,7 @@ from .need import Need
 from .sums import Gpu, SizeSum, size_of
 
 SHARED_GPUS = "SharedGPUs"
+UNBOUNDED = "UnboundedKVCache"
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,19 @@ def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel], known: Known) ->
         return SHARED_GPUS, f"{kind.nodes[0].name} {shared}."
     if isinstance(known.chosen.band, VllmBand) and need.gpus_per_replica and (why := undivided(need)):
         return DOES_NOT_DIVIDE, why
+    if need.runtime == "vllm" and not need.gpus_per_replica and not need.kv_cache_bytes:
+        return UNBOUNDED, _unbounded(need, known)
     if worst(kernels) == "none":
         return NO_KERNEL, " ".join(sentences(kernels))
     return None
+
+
+def _unbounded(need: Need, known: Known) -> str:
+    """Return how to bound what vLLM takes of a host. Source: vLLM, `v1/worker/cpu_worker.py`."""
+    items = size_of(need, known.chosen, None).items
+    enough = next(item.bytes for item in items if item.name == "kv-cache")
+    return (
+        "On CPUs vLLM takes nine tenths of the node's memory unless it is told how much its KV cache may have: add "
+        f"`--kv-cache-memory-bytes {enough}` to `serving.extraArgs`, which holds {need.concurrent_sequences} sequences "
+        f"of {need.context_tokens:,} tokens, or say more."
+    )

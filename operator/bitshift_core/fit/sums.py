@@ -3,7 +3,7 @@
 Here: which items make the sum for which engine. Not here: their formulas (`weights`, `pages`, `overhead`), nodes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from ..api.v1alpha1 import SizeItem
@@ -89,6 +89,8 @@ def _with_draft(items: tuple[SizeItem, ...], drafts: tuple[SizeItem, ...]) -> tu
 
 def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> SizeSum:
     """Return the sum whose margin holds what `--gpu-memory-utilization` keeps out of the budget."""
+    if gpu is None:
+        need = replace(need, block_tokens=need.block_tokens or band.host_block_tokens)
     spendings = spending_of(need, band, gpu)
     caches = tuple(_kv_cache_bytes(need, band, spending, gpu) for spending in spendings)
     spending, cache = max(zip(spendings, caches, strict=True), key=lambda pair: pair[0].inside_budget + pair[1])
@@ -107,7 +109,8 @@ def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> Siz
 
 def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | None) -> int:
     layers = spending.stage.attention(cached_layers(need))
-    return vllm_kv_cache_bytes(layers, shape_of(need, band), need, batch_of(need, band, gpu).tokens)
+    needed = vllm_kv_cache_bytes(layers, shape_of(need, band), need, batch_of(need, band, gpu).tokens)
+    return max(needed, need.kv_cache_bytes)
 
 
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:

@@ -10,6 +10,7 @@ from ..api.catalogue import ArgumentSource
 from ..api.v1alpha1 import Toggle
 from ..artifact.facts import ArtifactFacts
 from ..fit.need import PLAIN_SCHEMES, Need
+from ..fit.units import GIB
 from .engine import pairs_of
 from .options import Options
 from .releases import Resolved
@@ -20,23 +21,27 @@ UTILIZATION = ("--gpu-memory-utilization", "--mem-fraction-static")
 EAGER = ("--enforce-eager", "--disable-cuda-graph")
 BLOCKS = ("--block-size", "--page-size")
 EXPERT_PARALLEL = ("--enable-expert-parallel", "--ep-size", "--ep", "--expert-parallel-size")
+KV_CACHE = ("--kv-cache-memory-bytes", "--kv-cache-memory")
+KV_CACHE_GIB = "VLLM_CPU_KVCACHE_SPACE"
+"""vLLM's older way of saying it on CPUs, and the one that it takes where both are said."""
 GPU_LAYERS = ("--n-gpu-layers", "--gpu-layers", "-ngl")
 
 
 @dataclass(frozen=True)
 class Said:
-    """What `extraArgs` say of memory: engines' own flags, which no field of the spec has."""
+    """What `extraArgs` and `env` say of memory: engines' own words, which no field of the spec has."""
 
     memory_utilization_percent: float = 0
     enforce_eager: bool = False
     block_tokens: int = 0
     expert_parallel: bool = False
     gpu_layers: int = -1
+    kv_cache_bytes: int = 0
 
 
 def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
     """Return what a release asks of nodes."""
-    options, said = resolved.options, said_in(resolved.extra_args)
+    options, said = resolved.options, said_in(resolved.extra_args, {each.name: each.value for each in resolved.env})
     method = _word(options, ArgumentSource.SPECULATIVE_METHOD)
     quantization = _word(options, ArgumentSource.QUANTIZATION)
     return Need(
@@ -66,13 +71,15 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
         adapter_rank=_number(options, ArgumentSource.LORA_RANK, 16),
         prefix_caching=_toggle(_word(options, ArgumentSource.PREFIX_CACHING)),
         gpu_layers=said.gpu_layers,
+        kv_cache_bytes=said.kv_cache_bytes,
     )
 
 
-def said_in(extra_args: Sequence[str]) -> Said:
-    """Return what extra arguments say of memory; what cannot be understood counts as unsaid, for the engine refuses it.
+def said_in(extra_args: Sequence[str], env: Mapping[str, str] | None = None) -> Said:
+    """Return what extra arguments and variables say of memory; what cannot be understood counts as unsaid.
 
-    The last of a flag's occurrences counts, as it does for engines' parsers, and `_` may stand for `-`.
+    The engine will refuse it. The last of a flag's occurrences counts, as it does for engines' parsers, and `_` may
+    stand for `-`.
     """
     found = {_plain(flag): value for flag, value in pairs_of(extra_args)}
     expert = _first(found, EXPERT_PARALLEL)
@@ -82,6 +89,7 @@ def said_in(extra_args: Sequence[str]) -> Said:
         block_tokens=_whole(_first(found, BLOCKS), 0),
         expert_parallel=EXPERT_PARALLEL[0] in found or _whole(expert, 1) > 1,
         gpu_layers=_whole(_first(found, GPU_LAYERS), -1),
+        kv_cache_bytes=_whole((env or {}).get(KV_CACHE_GIB, ""), 0) * GIB or _whole(_first(found, KV_CACHE), 0),
     )
 
 

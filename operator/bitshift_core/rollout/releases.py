@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
-from ..api.v1alpha1 import ModelRevisionSpec, QuantizedModelSpec, Rung, SecretRef, Serving
+from ..api.v1alpha1 import EnvironmentVariable, ModelRevisionSpec, QuantizedModelSpec, Rung, SecretRef, Serving
 from ..artifact.adapter import AdapterFacts
 from ..artifact.digests import text_digest
 from ..artifact.facts import ArtifactFacts
@@ -50,6 +50,7 @@ class Resolved:
     replicas: int
     cpu_millis: int | None
     extra_args: tuple[str, ...]
+    env: tuple[EnvironmentVariable, ...]
     api_key_secret: SecretRef | None
     node_selector: Mapping[str, str]
     tolerations: tuple[Mapping[str, str], ...] = ()
@@ -115,6 +116,7 @@ def resolve(
         replicas=asked.replicas or (stable.replicas if stable else 0) or 1,
         cpu_millis=asked.cpu_millis or (stable.cpu_millis if stable else None),
         extra_args=asked.extra_args,
+        env=asked.env,
         api_key_secret=api_key,
         node_selector=asked.node_selector or (stable.node_selector if stable else {}) or {},
         options=options_of(asked, profile, _told(places, beside), tensor_parallel=spread.tensor, on_gpus=gpus > 0),
@@ -143,6 +145,7 @@ def seal(
         image=resolved.image,
         beside=tuple(place.uri for place in resolved.places[1:]),
         args=render_args(profile, engine_values(resolved), resolved.extra_args, resolved.image_version),
+        env=resolved.env,
         kv_cache_dtype=resolved.kv_cache_dtype or "auto",
         context_tokens=resolved.context_tokens,
         concurrent_sequences=resolved.concurrent_sequences,

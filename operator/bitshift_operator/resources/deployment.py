@@ -165,7 +165,8 @@ def _engine(
     gpu_resource: str,
 ) -> Manifest:
     health = {"httpGet": {"path": profile.health_path, "port": "http"}}
-    environment: list[Manifest] = [{"name": each.name, "value": each.value} for each in profile.env]
+    variables = {each.name: each.value for each in (*profile.env, *sealed.env)}
+    environment: list[Manifest] = [{"name": name, "value": value} for name, value in variables.items()]
     if resolved.api_key_secret:
         key = {"name": resolved.api_key_secret.name, "key": resolved.api_key_secret.key}
         environment.append({"name": "BITSHIFT_API_KEY", "valueFrom": {"secretKeyRef": key}})

@@ -91,6 +91,25 @@ def test_on_a_cpu_integers_run_and_four_bit_floats_do_not():
     assert kernels().support(a_cpu_need(), CPU)[0].runs == "native"
 
 
+@pytest.mark.parametrize(
+    ("scheme", "runs"),
+    [
+        ("awq", "native"),
+        ("gptq", "native"),
+        ("gptq-int8", "none"),
+        ("compressed-tensors/w4a16", "native"),
+        ("compressed-tensors/w8a16", "none"),
+        ("compressed-tensors/w8a8", "native"),
+        ("compressed-tensors/fp8", "fallback"),
+        ("fp8", "none"),
+        ("bitsandbytes/nf4", "none"),
+        ("compressed-tensors/nvfp4a16", "none"),
+    ],
+)
+def test_on_a_cpu_the_kernels_are_those_that_its_log_named(scheme, runs):
+    assert run(scheme, "0.32.0", on=CPU)[0].runs == runs
+
+
 def test_a_refusal_cites_its_rule_its_source_and_where_it_would_run():
     (refused, *_) = run("compressed-tensors/w8a8", "0.30.0", RTX5090)
 

@@ -140,6 +140,17 @@ def test_a_cpu_rung_that_no_node_holds_names_the_context_that_fits():
     assert "`serving.contextTokens`" in fit.message
 
 
+def test_vllm_on_a_host_must_be_told_how_much_its_cache_may_have():
+    asked = {"runtime": "vllm", "engine_version": "0.32.0", "facts": smollm(format="safetensors", scheme="BF16")}
+    unbounded = plan(a_cpu_need(**asked), a_cpu_node(memory_bytes=32 * GIB))
+    enough = int(unbounded.message.partition("--kv-cache-memory-bytes ")[2].partition("`")[0])
+    bounded = plan(a_cpu_need(**asked, kv_cache_bytes=enough), a_cpu_node(memory_bytes=32 * GIB))
+
+    assert (unbounded.verdict, unbounded.reason) == ("DoesNotFit", "UnboundedKVCache")
+    assert bounded.verdict == "Fits"
+    assert next(item.bytes for item in bounded.items if item.name == "kv-cache") == enough
+
+
 def test_cores_count_too():
     assert plan(a_cpu_need(cpu_millis=4_000), a_cpu_node()).reason == "InsufficientCPU"
     assert plan(a_cpu_need(cpu_millis=1_500), a_cpu_node(cpu_requested_millis=1_000)).verdict == "Waiting"

@@ -95,3 +95,16 @@ def test_a_method_shrinks_only_what_was_not_quantized_before():
 )
 def test_engines_own_flags_are_understood_as_engines_do(args, said):
     assert said_in(args) == said
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "kv_cache_bytes"),
+    [
+        (["--kv-cache-memory-bytes", "184549376"], {}, 184_549_376),
+        (["--kv-cache-memory-bytes=1000"], {"VLLM_CPU_KVCACHE_SPACE": "2"}, 2 << 30),
+        ([], {"VLLM_CPU_KVCACHE_SPACE": ""}, 0),
+        (["--kv-cache-memory-bytes", "1G"], {}, 0),
+    ],
+)
+def test_what_a_cache_may_have_is_said_by_flag_or_by_variable(args, env, kv_cache_bytes):
+    assert said_in(args, env).kv_cache_bytes == kv_cache_bytes

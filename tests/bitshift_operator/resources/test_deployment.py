@@ -1,6 +1,6 @@
 import copy
 
-from bitshift_core.api.v1alpha1 import CaBundle
+from bitshift_core.api.v1alpha1 import CaBundle, EnvironmentVariable
 from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
 from bitshift_core.rollout.releases import Beside
@@ -46,6 +46,13 @@ def test_an_api_key_comes_from_its_secret_and_is_nowhere_else():
     assert container_of(manifest)["env"] == [
         {"name": "BITSHIFT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "chat"}}}
     ]
+
+
+def test_a_variable_of_the_spec_takes_the_place_of_the_profiles():
+    profile = PROFILE.model_copy(update={"env": (EnvironmentVariable(name="HOME", value="/tmp"),)})
+    release = a_release(profile=profile, env=[{"name": "HOME", "value": "/data"}, {"name": "THREADS", "value": "1"}])
+
+    assert container_of(release)["env"] == [{"name": "HOME", "value": "/data"}, {"name": "THREADS", "value": "1"}]
 
 
 def test_pods_carry_what_makes_the_plan_true():
