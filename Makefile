@@ -30,8 +30,13 @@ test: check e2e ## Everything that a change must pass: `check` with all examples
 
 .PHONY: test-all
 test-all: check ## `check` with all examples, all of e2e/, then every benchmark
-	$(MAKE) e2e TESTS=e2e
+	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm'
+	$(MAKE) test-vllm
 	$(MAKE) bench-all
+
+.PHONY: test-vllm
+test-vllm: ## Every format that vLLM reads, on a real vLLM for CPUs
+	$(MAKE) e2e TESTS=e2e/vllm
 
 test test-all: export EXAMPLES = all
 

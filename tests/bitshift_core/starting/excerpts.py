@@ -91,6 +91,14 @@ FAILURES = [
     ("vllm", "pytorch/pytorch issue 175666",
      "ValueError: Free memory on device cuda:0 (19.77/22.05 GiB) on startup is less than "
      "desired GPU memory utilization (0.9, 19.84 GiB).", "FreeMemoryTooLow", ("19.77", "22.05 GiB")),
+    ("vllm", "vllm/v1/worker/cpu_worker.py, 0.32.0",
+     "ValueError: Available memory on node 0 (10.2/23.54 GiB) on startup is less than desired CPU memory utilization "
+     "(0.92, 21.66 GiB). On the CPU backend, the `--gpu-memory-utilization` flag controls the fraction of CPU memory",
+     "HostMemoryTooLow", ("10.2", "21.66 GiB", "`--kv-cache-memory-bytes`")),
+    ("vllm", "vllm/v1/worker/cpu_worker.py, 0.32.0",
+     "ValueError: Available memory on node 0 (4.1/23.54 GiB) on kv cache allocation is less than requested memory for kv "
+     "(8.0 GiB). Decrease --kv-cache-memory-bytes, VLLM_CPU_KVCACHE_SPACE, or reduce CPU memory used by other processes.",
+     "HostMemoryTooLow", ("4.1", "8.0 GiB", "`--kv-cache-memory-bytes`")),
     ("vllm", "vllm-project/vllm issue 34076",
      "(EngineCore_DP0 pid=1094) ValueError: To serve at least one request with the models's max seq len (262144), (24.0 "
      "GiB KV cache is needed, which is larger than the available KV cache memory (3.18 GiB). Based on the available "
