@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from e2e.cluster import Cluster
+from e2e.demo.target import get
 from e2e.demo.users import Users
 from e2e.steps import Model, Status
 from e2e.vllm.artifacts import make_checkpoints
@@ -130,3 +132,25 @@ def a_hog() -> dict[str, Any]:
     volumes = [{"name": "held", "emptyDir": {"medium": "Memory", "sizeLimit": f"{HOGGED_GIB + 1}Gi"}}]
     spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": NAMESPACE, "name": "hog"}, "spec": spec}
+
+
+def test_a_stream_outlives_the_end_of_its_pod(cluster: Cluster, vllm_users: Users):
+    make_checkpoints("INT8", paths=cluster.paths)
+    model = Model(cluster, "drained", NAMESPACE).given(a_spec("INT8", traffic={"mode": "None", "drainSeconds": 120}))
+    status = model.comes_to(lambda status: status.get("phase") == "Gating", seconds=300, called="answering")
+    pods = get(cluster, "pods", "-n", NAMESPACE, "-l", f"bitshift.dev/revision={status['rungs'][0]['revision']}")[
+        "items"
+    ]
+    (address,) = (pod["status"]["podIP"] for pod in pods if pod["metadata"]["labels"]["bitshift.dev/role"] == "release")
+    body = {"model": "smollm2", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True, "stream": True}
+
+    with httpx.stream("POST", f"http://{address}:8000/v1/completions", json=body, timeout=120) as answer:
+        lines = answer.iter_lines()
+        began = [next(lines) for _ in range(4)]
+        cluster.kubectl("-n", NAMESPACE, "delete", "quantizedmodel", "drained", "--wait=false")
+        rest = [line for line in lines if line]
+
+    assert began[0].startswith("data: ")
+    assert rest[-1] == "data: [DONE]"
+    assert sum(line.startswith("data: {") for line in rest) > 300
+    model.gone()
