@@ -58,7 +58,9 @@ class Model:
 
     def gone(self) -> None:
         """Delete it and wait until it is gone."""
-        self.cluster.kubectl("-n", self.namespace, "delete", "quantizedmodel", self.name, "--ignore-not-found", "--timeout=180s")
+        self.cluster.kubectl(
+            "-n", self.namespace, "delete", "quantizedmodel", self.name, "--ignore-not-found", "--timeout=180s"
+        )
 
 
 def manifest(name: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from .kinds import (
     Kind,
 )
 from .logs import starting_logs
-from .room import room
+from .room import Room
 
 POLICY_LABEL = "gateway.networking.k8s.io/policy"
 BUILT_IN = f"{GROUP}/built-in=true"
@@ -65,6 +65,10 @@ class Reader:
     http: httpx.AsyncClient
     watermarks: dict[str, int] = field(default_factory=dict)
     """Where each relay's last report ended, so that rows are not sent twice; losing it costs only bytes."""
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room = Room(self.caches)
 
     async def snapshot(self, key: Key, now: float) -> Snapshot | None:
         """Return everything about one model, or None when it is gone."""
@@ -85,7 +89,7 @@ class Reader:
         for part in parts:
             read = replace(read, **part)
         read = replace(read, **await self._kept(key, spec, read))  # whose facts: catalogue and home tell
-        return replace(read, **room(self.caches, read))
+        return replace(read, **self.room.beside(read))
 
     def _cached(self, key: Key, spec: QuantizedModelSpec) -> dict[str, Any]:
         wanted = {names.release_service(key.name)} | ({spec.stable.service} if spec.stable else set())
