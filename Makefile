@@ -30,7 +30,8 @@ test: check e2e ## Everything that a change must pass: `check` with all examples
 
 .PHONY: test-all
 test-all: check ## `check` with all examples, all of e2e/, then every benchmark
-	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm'
+	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm --ignore=e2e/placement'
+	$(MAKE) e2e TESTS=e2e/placement
 	$(MAKE) test-vllm
 	$(MAKE) bench-all
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from e2e.cluster.settings import (
     GATEWAY_API_VERSION,
     HELM_VERSION,
     KUBERNETES_VERSION,
+    KWOK_VERSION,
     OLDEST_GO,
     PROMETHEUS_VERSION,
     Paths,
@@ -28,6 +31,7 @@ STAGING = (
     "kube-aggregator", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet", "metrics",
     "mount-utils", "pod-security-admission", "sample-apiserver", "sample-cli-plugin", "sample-controller",
 )  # fmt: skip
+STAGES = ("node/fast", "pod/fast")
 GO_LANGUAGE = "{}.{}.0".format(*OLDEST_GO)
 KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
 
@@ -90,6 +94,13 @@ def prometheus() -> Build:
     return Build("prometheus", ("prometheus",), module, hint, tags=tags)
 
 
+def kwok() -> Build:
+    """Return the build of kwok, which only the tests of placement need."""
+    package = "sigs.k8s.io/kwok"
+    module = gomod(tools=[f"{package}/cmd/kwok"], requires=[f"{package} v{KWOK_VERSION}"])
+    return Build("kwok", ("kwok",), module, "first time: about 2 minutes")
+
+
 def gomod(*, tools: list[str], requires: list[str], replaces: list[str] | None = None) -> str:
     """Return a module file; Go completes it, so that its list of indirect modules need not be kept here."""
     lines = ["module cluster", "", f"go {GO_LANGUAGE}", ""]
@@ -112,6 +123,19 @@ def build_all(paths: Paths) -> None:
     if not paths.crds.exists():
         with step("fetch the Gateway API's resource definitions"):
             copy_crds(paths)
+
+
+def build_kwok(paths: Paths) -> None:
+    """Build kwok and fetch its stages, which say how a node becomes ready and a pod runs."""
+    if not is_built(kwok(), paths):
+        with step("build kwok", kwok().hint):
+            compile_programs(kwok(), paths)
+    stages = paths.bin / "kwok-stages.yaml"
+    if not stages.exists():
+        with step("fetch kwok's stages"), from_module(f"sigs.k8s.io/kwok@v{KWOK_VERSION}", paths, "kwok") as module:
+            files = [file for each in STAGES for file in sorted((module / "kustomize" / "stage" / each).glob("*.yaml"))]
+            texts = [file.read_text() for file in files if file.name != "kustomization.yaml"]
+            stages.write_text("\n---\n".join(texts))
 
 
 def is_built(build: Build, paths: Paths) -> bool:
@@ -139,25 +163,31 @@ def compile_programs(build: Build, paths: Paths) -> None:
 def copy_crds(paths: Paths) -> None:
     """Take the standard channel's definitions out of the module cache: they are not Go code, so nothing builds them."""
     module = f"sigs.k8s.io/gateway-api@v{GATEWAY_API_VERSION}"
-    log = paths.log / "build-gateway-api.log"
+    with from_module(module, paths, "gateway-api") as found, tempfile.TemporaryDirectory(dir=paths.cache) as folder:
+        fresh = Path(folder) / "crds"
+        fresh.mkdir()
+        for definition in (found / "config" / "crd" / "standard").glob("*.yaml"):
+            shutil.copyfile(definition, fresh / definition.name)
+        paths.crds.parent.mkdir(parents=True, exist_ok=True)
+        fresh.replace(paths.crds)
+
+
+@contextmanager
+def from_module(module: str, paths: Paths, name: str) -> Iterator[Path]:
+    """Yield the folder of a module in Go's cache, fetched where it is not there."""
+    log = paths.log / f"build-{name}.log"
     with tempfile.TemporaryDirectory(dir=paths.cache) as folder:
         (Path(folder) / "go.mod").write_text(gomod(tools=[], requires=[]))
         go = packages.go(paths)
-        modules = Path(run(go, "env", "GOMODCACHE", cwd=Path(folder)).strip())
-        definitions = modules / module / "config" / "crd" / "standard"
+        found = Path(run(go, "env", "GOMODCACHE", cwd=Path(folder)).strip()) / module
 
         def download() -> None:
             """An older Go fetches and checks the module, then refuses to use it: what was fetched is all we need."""
             try:
                 run(go, "mod", "download", module, cwd=Path(folder), log=log)
             except ClusterError:
-                if not definitions.exists():
+                if not found.exists():
                     raise
 
         retried(3, download)
-        fresh = Path(folder) / "crds"
-        fresh.mkdir()
-        for definition in definitions.glob("*.yaml"):
-            shutil.copyfile(definition, fresh / definition.name)
-        paths.crds.parent.mkdir(parents=True, exist_ok=True)
-        fresh.replace(paths.crds)
+        yield found

@@ -97,6 +97,15 @@ def end_all(paths: Paths) -> None:
     (paths.state / "processes.json").unlink(missing_ok=True)
 
 
+def end_one(paths: Paths, name: str) -> None:
+    """End one process that was started here, and forget it."""
+    recorded = read(paths)
+    found = recorded.pop(name, None)
+    if found and found.is_alive:
+        end(found)
+    write(paths, recorded)
+
+
 def end(recorded: Recorded) -> None:
     """Ask, wait, then kill."""
     for how, seconds in ((signal.SIGTERM, END_SECONDS), (signal.SIGKILL, END_SECONDS)):
