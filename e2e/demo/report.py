@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -17,10 +18,13 @@ from e2e.traffic import Request
 from .scenes import Scene
 from .story import Story
 
+PARTS = {"weights": "#2e86c1", "kv-cache": "#27ae60", "activations": "#f1c40f", "graphs": "#8e44ad", "other": "#16a2b8",
+         "margin": "#bdc3c7"}  # fmt: skip
 COLOURS = {"direct": "#7f8c8d", "stable": "#2e86c1", "candidate": "#e67e22"}
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ddd;padding:.35rem .6rem;text-align:left;
-vertical-align:top}h1{margin-bottom:0}.note{color:#555}img{width:100%}code{background:#f4f4f4;padding:0 .2rem}"""
+vertical-align:top}.bar{position:relative;height:.7rem;background:#eee;display:flex;min-width:18rem}.bar i{height:100%}
+.bar b{position:absolute;top:-2px;bottom:-2px;width:2px;background:#222}h1{margin-bottom:0}.note{color:#555}img{width:100%}code{background:#f4f4f4;padding:0 .2rem}"""
 
 
 def write(path: Path, requests: Sequence[Request], story: Story, scenes: Sequence[Scene]) -> Path:
@@ -97,13 +101,27 @@ def _scene(scene: Scene) -> str:
         )
         rows.append(
             f"<tr><td><b>{html.escape(rung['name'])}</b><td>{rung['state']}<td>{html.escape(rung.get('message', ''))}"
-            f"<br><span class=note>{size}</span><td>{gates}"
+            f"<br><span class=note>{size}</span>{_bar(rung)}<td>{gates}"
         )
     facts = "".join(f"<li>{html.escape(key.replace('_', ' '))}: <b>{value}</b>" for key, value in scene.facts.items())
     return (
         f"<h2>{html.escape(scene.title)}</h2><p class=note>{scene.ended - scene.began:.0f} s from apply to the end.</p>"
         f"<table><tr><th>rung<th>state<th>why<th>gates{''.join(rows)}</table><ul>{facts}</ul>"
     )
+
+
+def _bar(rung: dict[str, Any]) -> str:
+    """Return what each item takes of what the node offers, side by side."""
+    items, offered = rung.get("sizing") or [], rung.get("offeredBytes") or 0
+    whole = max(offered, sum(item["bytes"] for item in items))
+    if not offered or not items:
+        return ""
+    parts = "".join(
+        f'<i title="{html.escape(item["name"])}" style="width:{100 * item["bytes"] / whole:.2f}%;background:{PARTS.get(item["name"], "#999")}"></i>'
+        for item in items
+    )
+    end = f'<b style="left:{100 * offered / whole:.2f}%"></b>'
+    return f"<div class=bar>{parts}{end}</div><span class=note>{html.escape(rung.get('headline', ''))}</span>"
 
 
 def _moments(story: Story) -> str:

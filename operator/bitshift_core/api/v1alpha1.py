@@ -88,7 +88,7 @@ class EnvironmentVariable(ApiObject):
 
     model_config = ApiObject.model_config | {
         "json_schema_extra": rules(
-            ("!self.name.matches('^BITSHIFT_')", "must not name what Bitshift sets (BITSHIFT_…)")
+            ("!has(self.name) || !self.name.matches('^BITSHIFT_')", "must not name what Bitshift sets (BITSHIFT_…)")
         )
     }
 
@@ -431,6 +431,10 @@ class RungStatus(ApiObject):
     needed_bytes: Annotated[int | None, Field(ge=0)] = None
     """Bytes per GPU, or of host memory for a CPU rung, at the context and concurrency asked for."""
     sizing: Annotated[tuple[SizeItem, ...], Field(max_length=16)] = ()
+    offered_bytes: Annotated[int | None, Field(ge=0)] = None
+    """What the GPU or the host that it was held against offers in all."""
+    headline: Annotated[str, Field(max_length=512)] = ""
+    """In one line how many sequences fit, or what is missing and what would help."""
     why: Annotated[str, Field(max_length=2048)] = ""
     """What the rung saves against the parent for `scenario`, and what it costs in answers and money."""
     engine: Annotated[str, Field(max_length=2048)] = ""

@@ -193,7 +193,7 @@ def _does_not_fit(need: Need, group: Together, known: Known) -> Fit:
         why += spanning(need, most_gpus=max(option.most_gpus for option in group.options if option.holds))
     message = f"{_needs(need, first.size)} {why}"
     fit = Fit("DoesNotFit", first.needed_bytes, first.size.items, (), None, reason, message, first.kernels)
-    return replace(fit, headline=line)
+    return replace(fit, headline=line, offered_bytes=first.capacity_bytes)
 
 
 def _why_not(need: Need, group: Together) -> tuple[str, str]:

@@ -123,6 +123,8 @@ def _rung(seen: Observation, release: Release) -> RungStatus:
         message=_cut(message),
         needed_bytes=release.fit.needed_bytes if release.fit else None,
         sizing=release.fit.items if release.fit else (),
+        offered_bytes=release.fit.offered_bytes or None if release.fit else None,
+        headline=release.fit.headline[:512] if release.fit else "",
         why=_cut(release.fit.why) if release.fit else "",
         engine=_cut(release.kept.sentence),
         gates=tuple(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bitshift_core.api.v1alpha1 import GateStatus, RungStatus
 
+from .bar import Bar, legend
 from .story import Story, next_commands, waits_for
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -80,6 +81,11 @@ def _rung(rung: RungStatus, story: Story) -> RenderableType:
     if rung.sizing:
         items = "  +  ".join(f"{item.name} {size(item.bytes)}" for item in rung.sizing)
         details.add_row(Text("sizing", style=DIM), Text(items, style=DIM))
+    if rung.sizing and rung.offered_bytes:
+        details.add_row("", Bar(rung.sizing, rung.offered_bytes))
+        details.add_row("", legend(rung.sizing, with_limit=True) + Text(f": {size(rung.offered_bytes)}", style=DIM))
+    if rung.headline:
+        details.add_row("", Text(rung.headline, style="bold"))
     for gate in rung.gates:
         details.add_row(_verdict(gate), Text(gate.message or "no verdict yet"))
     return Group(line, Padding(details, (0, 2))) if details.row_count else line

@@ -34,6 +34,14 @@ def test_every_rung_says_its_size_its_gates_and_why_it_was_refused():
     assert "quality Passed" in text and "load Running" in text
 
 
+def test_a_bar_shows_what_is_taken_of_what_the_gpu_offers():
+    headline = "Fits 57 sequences at 8,192 tokens; 16 were asked for."
+    text = shown(a_model(rungs=[AWQ | {"offeredBytes": 24 << 30, "headline": headline}]))
+
+    assert "█████" in text and "┃ end of what is offered: 24.0 GiB" in text
+    assert headline in text
+
+
 def test_what_an_engine_reported_after_its_start_is_shown_with_its_rung():
     text = shown(a_model(rungs=[AWQ | {"engine": "The engine reports 46,592 KV tokens."}]))
 
