@@ -35,7 +35,7 @@ def demo(context: click.Context, cluster: str, work: Path) -> None:
     \b
     Examples:
       python -m e2e.demo
-      GATEWAY_URL=http://10.0.0.7 python -m e2e.demo --cluster current
+      OPERATOR_IMAGE=… RUNTIME_IMAGE=… GATEWAY=infra/public python -m e2e.demo --cluster current
       python -m e2e.demo down
     """
     if context.invoked_subcommand is None:
@@ -83,12 +83,11 @@ def run(cluster: str, work: Path) -> int:
 
 def set_up(cluster: str) -> Target:
     """Return the cluster to play in; one of our own is brought up with everything it needs."""
+    target: Target = CurrentCluster() if cluster == "current" else OwnCluster()
     make_models()
-    if cluster == "current":
-        return CurrentCluster()
-    own = OwnCluster()
-    own.up()
-    return own
+    if isinstance(target, OwnCluster):
+        target.up()
+    return target
 
 
 def end(

@@ -16,6 +16,7 @@ from e2e.cluster.images import PROJECT_IMAGES
 from e2e.models import file_name, model_file, provide_models
 
 LOCAL_ENGINE, PUBLIC_ENGINE = "bitshift.local/llama-cpp:1", "ghcr.io/ggml-org/llama.cpp:server"
+OWN_GATEWAY = "{name: gw, namespace: gateway-system}"
 PRECISIONS = ("F16", "Q8_0", "Q2_K")
 
 
@@ -37,23 +38,39 @@ class CurrentCluster:
     """The cluster of the current kubectl context; nothing is started and nothing of it is changed but what is shown."""
 
     def __init__(self) -> None:
-        self.gateway_url = self.gateway_url_for_pods = os.environ.get("GATEWAY_URL", "")
         self.project_images = (os.environ.get("OPERATOR_IMAGE", ""), os.environ.get("RUNTIME_IMAGE", ""))
         for tool in ("kubectl", "helm"):
             if shutil.which(tool) is None:
                 raise ClusterError(
                     f"`{tool}` is not on the PATH: install it, or leave CLUSTER away to get a cluster made."
                 )
-        if not self.gateway_url:
-            raise ClusterError(
-                "GATEWAY_URL is not set: say where your Gateway listens, e.g. GATEWAY_URL=http://10.0.0.7:80."
-            )
-
         if not all(self.project_images):
             raise ClusterError(
                 "OPERATOR_IMAGE and RUNTIME_IMAGE are not set: build operator/Dockerfile and runtime/Dockerfile, push them "
                 "where the cluster can pull them, and name them here with their tags."
             )
+        self.gateway = self._gateway(os.environ.get("GATEWAY", ""))
+        self.gateway_url = self.gateway_url_for_pods = os.environ.get("GATEWAY_URL", "") or self._url()
+
+    def _gateway(self, wanted: str) -> dict[str, Any]:
+        """Return the Gateway that is named `NAMESPACE/NAME`, or the only one."""
+        gateways = get(self, "gateways.gateway.networking.k8s.io", "-A")["items"]
+        there = {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in gateways}
+        found = [each for name, each in there.items() if wanted in ("", name)]
+        if len(found) == 1:
+            return found[0]
+        listed = ", ".join(there) or "none"
+        raise ClusterError(f"GATEWAY must be one of the cluster's Gateways, as NAMESPACE/NAME; there are: {listed}.")
+
+    def _url(self) -> str:
+        """Return where the Gateway's first listener for plain HTTP is reached, by its own status."""
+        addresses = (self.gateway.get("status") or {}).get("addresses") or []
+        ports = [each["port"] for each in self.gateway["spec"]["listeners"] if each["protocol"] == "HTTP"]
+        if not addresses or not ports:
+            raise ClusterError(
+                "GATEWAY_URL is not set, and the Gateway tells no address: e.g. GATEWAY_URL=http://10.0.0.7:80."
+            )
+        return f"http://{addresses[0]['value']}:{ports[0]}"
 
     def provide_models(self, namespace: str) -> None:
         """Copy the model's files into a claim of the cluster's default storage class, by a pod that only writes them."""
@@ -87,8 +104,9 @@ class CurrentCluster:
         self.kubectl("-n", namespace, "delete", "pod", "models", "--wait")
 
     def localised(self, text: str) -> str:
-        """Return a manifest with the engine's public image."""
-        return text.replace(LOCAL_ENGINE, PUBLIC_ENGINE)
+        """Return a manifest with the engine's public image and the cluster's own Gateway."""
+        named = "{{name: {name}, namespace: {namespace}}}".format(**self.gateway["metadata"])
+        return text.replace(LOCAL_ENGINE, PUBLIC_ENGINE).replace(OWN_GATEWAY, named)
 
     def watch(self, kind: str, name: str, namespace: str, seconds: float) -> Iterator[dict[str, Any]]:
         """Yield an object whenever it changes."""

@@ -5,12 +5,12 @@ Here: counting each report once, who is judged singly, restarting the tests. Not
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .rows import OTHER_TENANTS, Arm, RelayReport, Row, Stage, edge_index, edge_ms
-from .state import AT_ONCE, MAX_SEEN, MAX_TENANTS, QUANTILES, LivePolicy, LiveState, Stratum
-from .statistic import LATENCIES, Rules, restarted
+from .state import AT_ONCE, MAX_SEEN, MAX_TENANTS, QUANTILES, LivePolicy, LiveState, Statistic, Stratum
+from .statistic import LATENCIES, Rules, remembering, restarted, statistic_names
 from .strata import absorb, chunk_of, summed
 from .verdict import LiveVerdict, judge
 
@@ -81,14 +81,32 @@ def _largest_tenants(state: LiveState) -> list[str]:
 
 
 def _with_frozen_edges(state: LiveState) -> LiveState:
-    """Return the state with stable's latency quantiles as observed so far; what they came from is no longer needed."""
-    known = {metric: bins for metric, bins in state.histograms.items() if sum(bins.values()) >= LEAST_LATENCIES}
-    edges = {metric: _quantiles({int(index): count for index, count in bins.items()}) for metric, bins in known.items()}
+    """Return the state with stable's latency quantiles as observed so far, which are its past from then on.
+
+    What lies above a quantile of n values has the share that Beta(k + 1, n - k) describes, where k of them do: the very
+    bound that the past of a rate gets, so the observation may serve as both.
+    """
+    known = {
+        metric: {int(index): count for index, count in bins.items()}
+        for metric, bins in state.histograms.items()
+        if sum(bins.values()) >= LEAST_LATENCIES and metric not in state.edges
+    }
+    edges = {metric: _quantiles(bins) for metric, bins in known.items()}
+    past = {
+        name: remembering(state.pooled.statistics.get(name, Statistic()), sum(bins.values()), _above(bins, edge))
+        for metric, bins in known.items()
+        for name, edge in zip(statistic_names(metric), edges[metric], strict=True)
+    }
+    pooled = state.pooled.model_copy(update={"statistics": state.pooled.statistics | past})
     waiting = {metric: bins for metric, bins in state.histograms.items() if metric not in known}
-    return state.model_copy(update={"edges": edges | state.edges, "histograms": waiting})
+    return state.model_copy(update={"edges": edges | state.edges, "histograms": waiting, "pooled": pooled})
 
 
-def _quantiles(bins: dict[int, int]) -> tuple[int, ...]:
+def _above(bins: Mapping[int, int], edge: int) -> int:
+    return sum(count for index, count in bins.items() if index > edge)
+
+
+def _quantiles(bins: Mapping[int, int]) -> tuple[int, ...]:
     edges: list[int] = []
     total, passed = sum(bins.values()), 0
     for index in sorted(bins):

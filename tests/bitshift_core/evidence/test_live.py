@@ -212,6 +212,28 @@ def test_without_a_control_stable_past_judges_and_says_so():
     assert rollout.served - before <= 200  # two ticks of all traffic
 
 
+def test_what_was_observed_of_stables_latencies_judges_where_no_control_ever_ran():
+    rollout = Rollout(per_second=1, stable=Arm(ttft_ms=100), candidate=Arm(ttft_ms=600), tick=10)
+    rollout.observe(40)
+    rollout.step("hold", concurrent=False)
+
+    verdict = rollout.run(300, 1.0)
+
+    assert verdict.roll_back
+    assert "the first token took over" in verdict.message and "historical evidence" in verdict.message
+    assert rollout.served <= 200
+
+
+def test_few_observed_latencies_rarely_take_a_good_candidate_back():
+    same = Arm(errors=0.0, ttft_ms=100)
+    rollouts = [Rollout(seed=seed, per_second=2, stable=same, candidate=same, tick=10) for seed in range(examples(60))]
+    for rollout in rollouts:
+        rollout.observe(20)
+        rollout.step("hold", concurrent=False)
+
+    assert sum(rollout.run(300, 1.0).roll_back for rollout in rollouts) == 0
+
+
 def test_a_tenant_that_moved_whole_is_judged_by_its_own_past():
     rollout = started(tenants=("whole", "split"), base_of_tenant={"whole": Arm(errors=0.1)})
     rollout.of_tenant = {"whole": Arm(errors=0.1)}
