@@ -6,6 +6,7 @@ Here: pods, Jobs, ConfigMaps, Services. Not here: routes (`cluster.routing`).
 import base64
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ import httpx
 
 from bitshift_core.api.v1alpha1 import Rung
 from bitshift_core.artifact.digests import text_digest
+from bitshift_core.fit.workloads import answering_labels, templates_of
 from bitshift_core.rollout import names, plan
+from bitshift_core.rollout.agreement import check_groups
 from bitshift_core.rollout.beside import beside_of, facts_in
 from bitshift_core.rollout.errors import UserError
 from bitshift_core.rollout.observation import Observation
@@ -41,7 +44,7 @@ from ..settings import Settings
 from .answers import ask
 from .client import Kube, Manifest
 from .errors import AlreadyExists
-from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, RESOURCE_CLAIM_TEMPLATE, SECRET, SERVICE
+from .kinds import CONFIG_MAP, HTTP_ROUTE, POD, RESOURCE_CLAIM_TEMPLATE, SECRET, SERVICE, WORKLOADS, kind_of
 from .leaving import leave_behind
 from .routing import Router
 
@@ -101,8 +104,7 @@ class Turn:
                 case plan.RemoveBaseline():
                     await self.remove(names.baseline_name(self.seen.name))
                 case plan.ScaleRelease():
-                    body = {"spec": {"replicas": action.replicas}}
-                    await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, action.revision, body)
+                    await self.scale(self.snapshot.workloads[action.revision], action.replicas)
                 case plan.RemoveRelay():
                     await self.remove_relay()
                 case plan.LeaveBehind():
@@ -186,7 +188,7 @@ class Turn:
         stable = self.seen.stable
         assert stable is not None
         await self.kube.apply(service.baseline(self.owner, stable.pod_port))
-        await self.kube.apply(deployment.baseline(self.owner, stable.pod_spec))
+        await self.kube.apply(deployment.baseline(self.owner, (stable.pod_spec, *stable.worker_specs)))
 
     async def _start_parent(self, rung: Rung) -> None:
         facts = facts_in(self.snapshot.config_maps.get(names.facts_name(rung.artifact, None)))
@@ -203,6 +205,7 @@ class Turn:
             beside=beside_of(self.snapshot, self.seen.spec, rung),
             as_parent=True,
         )
+        check_groups(rung.name, resolved.nodes_per_replica, served=self.snapshot.serves_groups)
         await self._keep_chat_template(resolved)
         sealed = seal(self.seen.name, rung, resolved, profile, facts, facts.file_bytes)
         manifest = deployment.release(
@@ -348,21 +351,27 @@ class Turn:
         await self.kube.apply(service.promoted(self.owner, action.revision, release.resolved.port))
 
     async def scale_stable_to_zero(self) -> None:
-        """Free the old Deployment's GPUs, unless a route leads to it; one that an autoscaler owns is left alone."""
+        """Free the GPUs of what served before, unless a route leads to it; what an autoscaler owns is left alone."""
         stable = self.seen.spec.stable
         routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
         if stable is None or any(_names(route, stable.service) for route in routes):
             return
         old = self.snapshot.services.get(stable.service)
         selector = ((old or {}).get("spec") or {}).get("selector") or {}
-        found, _ = await self.kube.list(DEPLOYMENT, self.seen.namespace)
-        for each in found:
-            labels = each["spec"]["template"]["metadata"].get("labels") or {}
-            scaled = {scaler["spec"]["scaleTargetRef"]["name"] for scaler in self.snapshot.autoscalers}
-            covered = bool(selector) and selector.items() <= labels.items()
-            if covered and each["spec"].get("replicas") and each["metadata"]["name"] not in scaled:
-                body = {"spec": {"replicas": 0}}
-                await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, each["metadata"]["name"], body)
+        scaled = {scaler["spec"]["scaleTargetRef"]["name"] for scaler in self.snapshot.autoscalers}
+        for kind in WORKLOADS if self.snapshot.serves_groups else WORKLOADS[:1]:
+            found, _ = await self.kube.list(kind, self.seen.namespace)
+            for each in found:
+                labels = (templates_of(each)[0].get("metadata") or {}).get("labels") or {}
+                labels = {**labels, **answering_labels(each)}
+                covered = bool(selector) and selector.items() <= labels.items()
+                if covered and each["spec"].get("replicas") and each["metadata"]["name"] not in scaled:
+                    await self.scale(each, 0)
+
+    async def scale(self, workload: Mapping[str, Any], replicas: int) -> None:
+        """Have what makes pods make so many replicas."""
+        body, name = {"spec": {"replicas": replicas}}, workload["metadata"]["name"]
+        await self.kube.patch_merge(kind_of(workload), self.seen.namespace, name, body)
 
     async def remove_release(self, revision: str) -> None:
         """End a release's pods, unless a route read just now still names it."""
@@ -379,7 +388,7 @@ class Turn:
         await self.remove(revision)
 
     def _claims_devices(self, revision: str) -> bool:
-        template = self.snapshot.deployments.get(revision, {}).get("spec", {}).get("template", {})
+        template = templates_of(self.snapshot.workloads.get(revision, {}))[0]
         return bool(template.get("spec", {}).get("resourceClaims"))
 
     def _relays_to(self, revision: str) -> bool:
@@ -389,12 +398,16 @@ class Turn:
         """End the relay's Services, then the relay: what is left half done is found by its Deployment."""
         for arm in ("stable", "candidate"):
             await self.kube.delete(SERVICE, self.seen.namespace, names.relay_name(self.seen.name, arm))
-        await self.kube.delete(DEPLOYMENT, self.seen.namespace, names.relay_name(self.seen.name))
+        await self._end(names.relay_name(self.seen.name))
 
     async def remove(self, name: str) -> None:
-        """End a Service of ours, then its Deployment: what is left half done is found by the Deployment."""
+        """End a Service of ours, then what makes its pods: by that, what is left half done is found."""
         await self.kube.delete(SERVICE, self.seen.namespace, name)
-        await self.kube.delete(DEPLOYMENT, self.seen.namespace, name)
+        await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        if workload := self.snapshot.workloads.get(name):
+            await self.kube.delete(kind_of(workload), self.seen.namespace, name)
 
     async def create_once(self, manifest: Manifest) -> None:
         """Create an object that is never changed afterwards; one that is there already is the same one."""

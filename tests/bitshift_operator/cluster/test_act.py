@@ -105,7 +105,7 @@ async def test_a_template_of_claims_goes_with_its_release(api, turn):
     claims = [{"name": "gpus", "resourceClaimTemplateName": "chat-q4-1"}]
     pods = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {"resourceClaims": claims}}}
     made = api.put(DEPLOYMENT.new("team", "chat-q4-1", spec=pods))
-    await turn(a_snapshot(deployments={"chat-q4-1": made})).act((plan.RemoveRelease("chat-q4-1"),))
+    await turn(a_snapshot(workloads={"chat-q4-1": made})).act((plan.RemoveRelease("chat-q4-1"),))
 
     assert found(api, DEPLOYMENT) == found(api, RESOURCE_CLAIM_TEMPLATE) == []
 
@@ -244,10 +244,10 @@ async def test_no_pods_end_while_a_route_read_just_now_leads_to_them(api, turn, 
 
 async def test_the_service_goes_before_its_pods_so_that_nothing_is_left_unfound(api, turn):
     api.put(SERVICE.new("team", "chat-q4-1", spec={}))
-    api.put(DEPLOYMENT.new("team", "chat-q4-1", spec={}))
+    made = api.put(DEPLOYMENT.new("team", "chat-q4-1", spec={}))
     order = []
     api.after = lambda verb, target: order.append(target.kind)
-    await turn().act((plan.RemoveRelease("chat-q4-1"),))
+    await turn(a_snapshot(workloads={"chat-q4-1": made})).act((plan.RemoveRelease("chat-q4-1"),))
 
     assert order == [SERVICE, DEPLOYMENT]
 

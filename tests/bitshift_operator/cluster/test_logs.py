@@ -78,7 +78,7 @@ async def test_a_candidate_that_the_relay_leads_to_reads_no_logs_however_new_its
     pod = of_release()
     relay = {"metadata": {"annotations": {names.REVISION: pod["metadata"]["labels"][names.REVISION]}}}
 
-    assert await read(api, pod, snapshot=a_snapshot(deployments={"chat-relay": relay})) == {}
+    assert await read(api, pod, snapshot=a_snapshot(workloads={"chat-relay": relay})) == {}
 
 
 async def test_one_turn_reads_the_logs_of_a_few_pods(api):
@@ -101,7 +101,7 @@ def running(snapshot, pod):
     revision = see(snapshot).releases[0].revision
     labels = names.labels("chat", revision=revision, role="release")
     deployment = {"metadata": {"name": revision}, "spec": {"replicas": 1, "selector": {"matchLabels": labels}}}
-    return replace(snapshot, pods=[pod], deployments={revision: deployment})
+    return replace(snapshot, pods=[pod], workloads={revision: deployment})
 
 
 async def test_a_stage_in_the_log_is_in_the_next_turns_sentence(api):

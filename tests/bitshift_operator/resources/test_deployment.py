@@ -85,7 +85,7 @@ def test_a_start_is_given_as_long_as_it_is_believed_alive():
 
 
 def test_the_baseline_is_the_users_pod_under_labels_that_no_service_of_theirs_selects():
-    manifest = deployment.baseline(OWNER, USERS_POD)
+    manifest = deployment.baseline(OWNER, [USERS_POD])
 
     assert container_of(manifest) == USERS_POD["containers"][0]
     assert manifest["spec"]["template"]["metadata"]["labels"] == names.labels("chat", role="baseline")
@@ -95,7 +95,7 @@ def test_the_baseline_is_the_users_pod_under_labels_that_no_service_of_theirs_se
 def test_the_baseline_stands_beside_the_original():
     pod = copy.deepcopy(USERS_POD) | {"nodeName": "node-1", "hostNetwork": True, "affinity": {"podAntiAffinity": {}}}
     pod["containers"][0]["ports"][0]["hostPort"] = 9000
-    made = pod_of(deployment.baseline(OWNER, pod))
+    made = pod_of(deployment.baseline(OWNER, [pod]))
 
     assert made.keys().isdisjoint({"nodeName", "hostNetwork", "affinity"})
     assert "hostPort" not in made["containers"][0]["ports"][0]
