@@ -33,6 +33,11 @@ def labels(model: str, **more: str) -> dict[str, str]:
     return {MANAGED_BY: MANAGER, MODEL: model} | {f"{GROUP}/{key}": value for key, value in more.items()}
 
 
+def worker_role(role: str) -> str:
+    """Return the role of pods that only compute for pods of a role: no Service selects it, and nobody asks them."""
+    return f"{role}-worker"
+
+
 def digest(value: Any, length: int = 8) -> str:
     """Return a short stable fingerprint of any JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

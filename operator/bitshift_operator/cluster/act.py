@@ -1,20 +1,17 @@
 """Plan → calls, in order. Each call is safe to repeat: a turn may die after any of them and be taken again.
 
-Here: pods, Jobs, ConfigMaps, Services. Not here: routes (`cluster.routing`).
+Here: pods, Jobs, ConfigMaps, Services. Not here: routes (`cluster.routing`), what ends (`cluster.ending`).
 """
 
 import base64
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
 from bitshift_core.api.v1alpha1 import Rung
 from bitshift_core.artifact.digests import text_digest
-from bitshift_core.fit.workloads import answering_labels, templates_of
 from bitshift_core.rollout import names, plan
 from bitshift_core.rollout.agreement import check_groups
 from bitshift_core.rollout.beside import beside_of, facts_in
@@ -43,8 +40,9 @@ from ..resources import (
 from ..settings import Settings
 from .answers import ask
 from .client import Kube, Manifest
+from .ending import Ending
 from .errors import AlreadyExists
-from .kinds import CONFIG_MAP, HTTP_ROUTE, POD, RESOURCE_CLAIM_TEMPLATE, SECRET, SERVICE, WORKLOADS, kind_of
+from .kinds import CONFIG_MAP, POD, SECRET
 from .leaving import leave_behind
 from .routing import Router
 
@@ -72,6 +70,7 @@ class Turn:
 
     async def act(self, actions: tuple[plan.Action, ...]) -> None:
         """Carry out actions in order; an error of the API ends the turn, and the queue takes it again."""
+        ending = Ending(self.kube, self.seen, self.snapshot)
         router = Router(self.kube, self.settings, self.seen, self.snapshot, self.owner, self.now)
         for action in actions:
             log.info("acting", extra={"model": self.seen.name, "action": type(action).__name__})
@@ -98,15 +97,15 @@ class Turn:
                 case plan.ServeAs():
                     await self.serve_as(action)
                 case plan.ScaleStableToZero():
-                    await self.scale_stable_to_zero()
+                    await ending.scale_stable_to_zero()
                 case plan.RemoveRelease():
-                    await self.remove_release(action.revision)
+                    await ending.remove_release(action.revision)
                 case plan.RemoveBaseline():
-                    await self.remove(names.baseline_name(self.seen.name))
+                    await ending.remove(names.baseline_name(self.seen.name))
                 case plan.ScaleRelease():
-                    await self.scale(self.snapshot.workloads[action.revision], action.replicas)
+                    await ending.scale(self.snapshot.workloads[action.revision], action.replicas)
                 case plan.RemoveRelay():
-                    await self.remove_relay()
+                    await ending.remove_relay()
                 case plan.LeaveBehind():
                     await leave_behind(self.kube, self.owner, action.revision)
                 case _:
@@ -350,77 +349,9 @@ class Turn:
         assert release.resolved is not None
         await self.kube.apply(service.promoted(self.owner, action.revision, release.resolved.port))
 
-    async def scale_stable_to_zero(self) -> None:
-        """Free the GPUs of what served before, unless a route leads to it; what an autoscaler owns is left alone."""
-        stable = self.seen.spec.stable
-        routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
-        if stable is None or any(_names(route, stable.service) for route in routes):
-            return
-        old = self.snapshot.services.get(stable.service)
-        selector = ((old or {}).get("spec") or {}).get("selector") or {}
-        scaled = {scaler["spec"]["scaleTargetRef"]["name"] for scaler in self.snapshot.autoscalers}
-        for kind in WORKLOADS if self.snapshot.serves_groups else WORKLOADS[:1]:
-            found, _ = await self.kube.list(kind, self.seen.namespace)
-            for each in found:
-                labels = (templates_of(each)[0].get("metadata") or {}).get("labels") or {}
-                labels = {**labels, **answering_labels(each)}
-                covered = bool(selector) and selector.items() <= labels.items()
-                if covered and each["spec"].get("replicas") and each["metadata"]["name"] not in scaled:
-                    await self.scale(each, 0)
-
-    async def scale(self, workload: Mapping[str, Any], replicas: int) -> None:
-        """Have what makes pods make so many replicas."""
-        body, name = {"spec": {"replicas": replicas}}, workload["metadata"]["name"]
-        await self.kube.patch_merge(kind_of(workload), self.seen.namespace, name, body)
-
-    async def remove_release(self, revision: str) -> None:
-        """End a release's pods, unless a route read just now still names it."""
-        routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
-        relay = names.relay_name(self.seen.name, "candidate")
-        live = [
-            route for route in routes if _names(route, revision) or (_names(route, relay) and self._relays_to(revision))
-        ]
-        if live:
-            log.warning("a route still leads to the release", extra={"revision": revision})
-            return
-        if self._claims_devices(revision):
-            await self.kube.delete(RESOURCE_CLAIM_TEMPLATE, self.seen.namespace, revision)
-        await self.remove(revision)
-
-    def _claims_devices(self, revision: str) -> bool:
-        template = templates_of(self.snapshot.workloads.get(revision, {}))[0]
-        return bool(template.get("spec", {}).get("resourceClaims"))
-
-    def _relays_to(self, revision: str) -> bool:
-        return bool(self.seen.overlay and self.seen.overlay.reading.revision == revision)
-
-    async def remove_relay(self) -> None:
-        """End the relay's Services, then the relay: what is left half done is found by its Deployment."""
-        for arm in ("stable", "candidate"):
-            await self.kube.delete(SERVICE, self.seen.namespace, names.relay_name(self.seen.name, arm))
-        await self._end(names.relay_name(self.seen.name))
-
-    async def remove(self, name: str) -> None:
-        """End a Service of ours, then what makes its pods: by that, what is left half done is found."""
-        await self.kube.delete(SERVICE, self.seen.namespace, name)
-        await self._end(name)
-
-    async def _end(self, name: str) -> None:
-        if workload := self.snapshot.workloads.get(name):
-            await self.kube.delete(kind_of(workload), self.seen.namespace, name)
-
     async def create_once(self, manifest: Manifest) -> None:
         """Create an object that is never changed afterwards; one that is there already is the same one."""
         try:
             await self.kube.create(manifest)
         except AlreadyExists:
             log.debug("already there", extra={"object": manifest["metadata"]["name"]})
-
-
-def _names(route: Manifest, service_name: str) -> bool:
-    rules: list[dict[str, Any]] = route["spec"].get("rules") or []
-    return any(
-        ref.get("name") == service_name and ref.get("weight", 1)
-        for rule in rules
-        for ref in rule.get("backendRefs") or []
-    )

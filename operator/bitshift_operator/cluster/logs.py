@@ -59,7 +59,7 @@ def _starts(pod: Mapping[str, Any], served: Collection[str]) -> bool:
     """Return whether a pod's log may be read: once users' prompts reached it, nothing of it is."""
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
-    if labels.get(names.ROLE) not in ("release", "worker") or labels.get(names.REVISION) in served:
+    if labels.get(names.ROLE) not in ("release", names.worker_role("release")) or labels.get(names.REVISION) in served:
         return False
     at_work = is_ready(pod) or container_at_work(pod) or has_crashed(pod)
     return bool(at_work) and not metadata.get("deletionTimestamp") and not has_ever_answered(pod)

@@ -147,11 +147,13 @@ def relay(
     return deployment
 
 
-def _workload(owner: Owner, name: str, replicas: int, pods: Sequence[Manifest], **labels: str) -> Manifest:
+def _workload(
+    owner: Owner, name: str, replicas: int, pods: Sequence[Manifest], *, role: str, **labels: str
+) -> Manifest:
     """Return what makes replicas of one pod, or of several: the first one answers, the others compute for it."""
-    metadata = owner.metadata(name, **labels)
+    metadata = owner.metadata(name, role=role, **labels)
     if len(pods) > 1:
-        return _group(metadata, replicas, pods, names.labels(owner.name, **labels | {"role": "worker"}))
+        return _group(metadata, replicas, pods, names.labels(owner.name, role=names.worker_role(role), **labels))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

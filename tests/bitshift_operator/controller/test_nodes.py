@@ -1,5 +1,7 @@
 """Rollouts of replicas that span nodes: pods that answer beside pods that compute for them, and who counts as what."""
 
+import copy
+
 from bitshift_core.fit.workloads import is_worker
 from bitshift_core.rollout import names
 from bitshift_operator.cluster.kinds import (
@@ -66,8 +68,8 @@ async def test_each_pod_has_its_share_of_gpus_and_one_of_each_group_answers():
     limits = [pod["spec"]["containers"][0]["resources"]["limits"] for pod in pods]
 
     assert limits == 4 * [{"nvidia.com/gpu": "2"}]
-    assert sorted(label(pod, names.ROLE) for pod in pods) == ["release", "release", "worker", "worker"]
-    assert {is_worker(pod) for pod in pods if label(pod, names.ROLE) == "worker"} == {True}
+    assert sorted(label(pod, names.ROLE) for pod in pods) == ["release", "release", "release-worker", "release-worker"]
+    assert sum(map(is_worker, pods)) == 2
 
 
 async def test_workers_are_told_that_they_are_workers_and_that_is_sealed():
@@ -76,15 +78,15 @@ async def test_workers_are_told_that_they_are_workers_and_that_is_sealed():
     sealed = play.api.get(MODEL_REVISION, "team", revision)["spec"]
     told = {label(pod, names.ROLE): pod["spec"]["containers"][0]["args"] for pod in pods_of(play, revision)}
 
-    assert (told["release"], told["worker"]) == (sealed["args"], sealed["workerArgs"])
-    assert [each for each in told["worker"] if each not in told["release"]] == ["--computes-only"]
+    assert (told["release"], told["release-worker"]) == (sealed["args"], sealed["workerArgs"])
+    assert [each for each in told["release-worker"] if each not in told["release"]] == ["--computes-only"]
     assert sealed["nodesPerReplica"] == 2
 
 
 async def test_no_service_leads_to_a_worker_and_no_worker_is_asked_a_prompt():
     play = await promoted()
     behind = [pod for service in play.all(SERVICE) for pod in play.pods_behind(service["metadata"]["name"])]
-    workers = [pod for pod in play.all(POD) if label(pod, names.ROLE) == "worker"]
+    workers = [pod for pod in play.all(POD) if is_worker(pod)]
 
     assert workers and not [pod for pod in behind if is_worker(pod)]
     assert not [pod for pod in workers if names.ANSWERED in pod["metadata"].get("annotations", {})]
@@ -93,7 +95,7 @@ async def test_no_service_leads_to_a_worker_and_no_worker_is_asked_a_prompt():
 async def test_a_worker_that_is_gone_holds_the_next_step_until_its_group_is_whole():
     play = played()
     await play.until(in_step("first"))
-    worker = next(pod for pod in play.all(POD) if label(pod, names.ROLE) == "worker")
+    worker = next(pod for pod in play.all(POD) if is_worker(pod))
     not_ready = {**worker["status"], "conditions": [{"type": "Ready", "status": "False"}]}
     play.api.put({**worker, "status": not_ready})
     await play.turn()
@@ -156,6 +158,54 @@ async def test_a_model_deleted_after_the_handover_leaves_behind_groups_that_serv
     assert play.api.get(QUANTIZED_MODEL, *CHAT) is None
     assert play.api.get(LEADER_WORKER_SET, "team", revision)["metadata"].get("ownerReferences") == []
     assert len(play.pods_behind("chat-release")) == 2
+
+
+def on_nodes(deployment):
+    """Return a user's LeaderWorkerSet of two groups of two pods, made of what their Deployment says."""
+    template = copy.deepcopy(deployment["spec"]["template"])
+    template["spec"]["containers"][0]["resources"]["limits"] = {"nvidia.com/gpu": "2"}
+    worker = {**template, "metadata": {"labels": {"computes-for": "chat"}}}
+    group = {"size": 2, "leaderTemplate": template, "workerTemplate": worker}
+    return LEADER_WORKER_SET.new("team", "chat", spec={"replicas": 2, "leaderWorkerTemplate": group})
+
+
+def adopted(**spec):
+    """Return a cluster whose users are served by a LeaderWorkerSet of their own; nothing is said of GPUs or nodes."""
+    play = played(**({"serving": {}} | spec))
+    play.api.put(on_nodes(play.api.get(DEPLOYMENT, "team", "chat")))
+    play.api.remove(DEPLOYMENT, "team", "chat")
+    for name in ("chat-0", "chat-1"):
+        if play.api.get(POD, "team", name):
+            play.api.remove(POD, "team", name)
+    return play
+
+
+async def test_what_a_stable_on_nodes_has_is_inherited_its_nodes_too():
+    play = adopted()
+    await play.until_quiet()
+
+    assert play.status["phase"] == "Serving"
+    sealed = play.api.get(MODEL_REVISION, "team", play.status["currentRevision"])["spec"]
+    assert (sealed["gpusPerReplica"], sealed["nodesPerReplica"]) == (4, 2)
+
+
+async def test_the_idle_copy_of_a_stable_on_nodes_is_a_whole_group():
+    play = adopted()
+    await play.until(lambda play: play.api.get(POD, "team", "chat-baseline-0-1") is not None)
+    baseline = play.api.get(LEADER_WORKER_SET, "team", "chat-baseline")
+
+    assert baseline["spec"]["leaderWorkerTemplate"]["size"] == 2 and baseline["spec"]["replicas"] == 1
+    assert label(play.api.get(POD, "team", "chat-baseline-0-1"), names.ROLE) == "baseline-worker"
+    assert len(play.pods_behind("chat")) == 2
+
+
+async def test_an_old_stable_on_nodes_frees_its_gpus_after_the_handover():
+    play = adopted(afterPromotion="ScaleToZero")
+    await play.until_quiet()
+    play.hand_over()
+    await play.until_quiet()
+
+    assert play.api.get(LEADER_WORKER_SET, "team", "chat")["spec"]["replicas"] == 0
 
 
 async def test_where_nothing_makes_groups_the_rung_is_refused_before_anything_starts():
