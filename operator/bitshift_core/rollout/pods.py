@@ -57,6 +57,7 @@ def pods_of(
     ]
     made = epoch(workload["metadata"].get("creationTimestamp"))
     slowest = min(starts, key=_how_far, default=Start(""))
+    there = [epoch(condition(pod, "Ready").get("lastTransitionTime")) for pod in helpers if is_ready(pod)]
     hints = [start.reading.failure.message for start in starts if start.reading.failure]
     return Pods(
         exists=True,
@@ -66,7 +67,7 @@ def pods_of(
         started_at=max([made, *map(started_at, alive)]),
         made_anew_after=max((epoch(pod["metadata"].get("creationTimestamp")) - made for pod in helpers), default=0),
         stage=slowest.stage,
-        stage_since=slowest.since,
+        stage_since=max([slowest.since, *there]) if slowest.since else 0,  # till then the first one waited
         progress=slowest.progress,
         failure=(failures[0].reason, failures[0].message) if failures else None,
         fatal=any(each.final for each in failures) or any(restarts(pod) >= CRASHES_THAT_DECIDE for pod in alive),

@@ -41,7 +41,7 @@ def why_refused(release: Release, now: float) -> Problem | None:
     if pods.fatal:
         reason, why = pods.failure or ("CrashedAtStart", "it crashed again and again.")
         return (reason, f"{release.revision} did not start ({stage}): {why}")
-    if pods.made_anew_after > release.deadlines.engine_seconds:
+    if pods.made_anew_after > release.deadlines.together_seconds:
         why = pods.failure[1] if pods.failure else "The log of a pod that starts tells more."
         after = f"its pods were made anew {pods.made_anew_after:.0f} s after the first ones, for one of them dies"
         return (MADE_ANEW, f"{release.revision} did not start ({stage}): {after}. {why}")

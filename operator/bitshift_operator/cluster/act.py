@@ -173,7 +173,7 @@ class Turn:
                 claims_devices=release.fit.claim is not None,
                 runtime_image=self.settings.runtime_image,
                 pull_policy=self.settings.image_pull_policy,
-                start_seconds=release.deadlines.engine_seconds,
+                start_seconds=_unhealthy_seconds(release.deadlines, release.resolved),
                 drain_seconds=self.seen.spec.traffic.drain_seconds,
                 sources=self._sources(),
             )
@@ -217,7 +217,7 @@ class Turn:
             tolerations=resolved.tolerations,
             runtime_image=self.settings.runtime_image,
             pull_policy=self.settings.image_pull_policy,
-            start_seconds=Deadlines.of(profile, facts.file_bytes).engine_seconds,
+            start_seconds=_unhealthy_seconds(Deadlines.of(profile, facts.file_bytes), resolved),
             drain_seconds=1,
             sources=self._sources(),
             role="baseline",
@@ -355,3 +355,8 @@ class Turn:
             await self.kube.create(manifest)
         except AlreadyExists:
             log.debug("already there", extra={"object": manifest["metadata"]["name"]})
+
+
+def _unhealthy_seconds(deadlines: Deadlines, resolved: Resolved) -> float:
+    """Return how long the kubelet lets an engine be unhealthy at its start."""
+    return deadlines.together_seconds if resolved.nodes_per_replica > 1 else deadlines.engine_seconds

@@ -74,6 +74,14 @@ def test_a_worker_that_is_ready_keeps_no_stage_back():
     assert (found.stage, found.stage_since) == ("Loading", NOW + 40)
 
 
+def test_a_start_that_waits_for_others_is_counted_from_when_the_last_of_them_was_there():
+    leader = of_group(a_pod(a_container({"running": {"startedAt": timestamp(NOW + 40)}}), ready=False), 0)
+    worker = of_group(a_pod(), 0, "1")
+    worker["status"]["conditions"][0]["lastTransitionTime"] = timestamp(NOW + 900)
+
+    assert pods_of(GROUP, [leader], workers=[worker]).stage_since == NOW + 900
+
+
 def test_what_ails_a_worker_ails_its_group():
     worker = of_group(a_pod(ready=False, scheduled=False), 0, "1")
     said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes have a GPU."}
