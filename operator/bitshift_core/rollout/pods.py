@@ -16,6 +16,7 @@ from .one_pod import (
     condition,
     fetching_since,
     has_answered,
+    has_ever_answered,
     is_ready,
     report_of,
     restarts,
@@ -49,7 +50,12 @@ def pods_of(
     alive = [*leaders, *helpers]
     whole = _whole(leaders, helpers, len(templates_of(workload)))
     read = [(pod, said.get(_name(pod), NOTHING_SAID)) for pod in alive]
-    failures = [failure for pod, log in read if (failure := failure_of(pod, log, engine, fetch, may_quote=may_quote))]
+    asked = {group_of(pod) for pod in leaders if has_ever_answered(pod)}  # users' words may have reached their workers
+    found = [
+        failure_of(pod, log, engine, fetch, may_quote=may_quote and not (is_worker(pod) and group_of(pod) in asked))
+        for pod, log in read
+    ]
+    failures = [each for each in found if each]
     starts = [
         start_of(pod, log, fetch if fetching_since(pod) else engine)
         for pod, log in read

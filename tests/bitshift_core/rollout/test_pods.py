@@ -90,6 +90,15 @@ def test_what_ails_a_worker_ails_its_group():
     assert pods_of(GROUP, [of_group(a_pod(), 0)], workers=[worker]).unschedulable == "0/3 nodes have a GPU."
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_the_last_words_of_a_worker_are_quoted_only_until_the_pod_that_it_computes_for_answered(answered):
+    leader = answering(a_pod(ready=False)) if answered else a_pod(ready=False)
+    worker = of_group(a_pod(a_container(restarts=1, last=CRASH), ready=False), 0, "1")
+    found = pods_of(GROUP, [of_group(leader, 0)], workers=[worker])
+
+    assert ("something is wrong" in found.failure[1]) is not answered
+
+
 def test_pods_that_were_made_anew_tell_how_long_it_went_on():
     worker = of_group(a_pod(creationTimestamp=timestamp(NOW + 4000)), 0, "1")
 
