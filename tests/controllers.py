@@ -10,9 +10,20 @@ from typing import Any
 
 from bitshift_core.api.conditions import timestamp
 from bitshift_core.evidence.report import GateReport, Verdict
+from bitshift_core.fit.workloads import GROUP_INDEX, SET_NAME, WORKER_INDEX, templates_of
 from bitshift_core.rollout.one_pod import is_ready
 from bitshift_core.rollout.snapshot import Manifest
-from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, JOB, POD, SERVICE, Kind
+from bitshift_operator.cluster.kinds import (
+    CONFIG_MAP,
+    HTTP_ROUTE,
+    JOB,
+    LEADER_WORKER_SET,
+    POD,
+    SERVICE,
+    WORKLOADS,
+    Kind,
+    kind_of,
+)
 from tests import scenery
 from tests.fake_api import FakeApi
 
@@ -41,29 +52,32 @@ class Controllers:
 
     def settle(self) -> None:
         """Do what the cluster's controllers and kubelets would have done by now."""
-        for deployment in self.all(DEPLOYMENT):
-            self._run(deployment)
+        for workload in (each for kind in WORKLOADS for each in self.all(kind)):
+            self._run(workload)
         for job in self.all(JOB):
             if not (job.get("status") or {}).get("conditions"):
                 self._finish(job)
         for route in self.all(HTTP_ROUTE):
             self._accept(route)
 
-    def _run(self, deployment: Manifest) -> None:
-        name, wanted = deployment["metadata"]["name"], deployment["spec"]["replicas"]
+    def _run(self, workload: Manifest) -> None:
+        wanted = workload["spec"]["replicas"]
         for number in range(wanted, wanted + 8):
-            if ("team", f"{name}-{number}") in self.api.objects[POD]:
-                self.api.remove(POD, "team", f"{name}-{number}")
+            for name, *_ in pods_of_replica(workload, number):
+                if ("team", name) in self.api.objects[POD]:
+                    self.api.remove(POD, "team", name)
         for number in range(wanted):
-            if ("team", f"{name}-{number}") not in self.api.objects[POD]:
-                self.api.put(self._pod(deployment, f"{name}-{number}"))
+            for name, template, marks in pods_of_replica(workload, number):
+                if ("team", name) not in self.api.objects[POD]:
+                    self.api.put(self._pod(workload, name, template, marks))
         ready = {"replicas": wanted, "readyReplicas": wanted}
-        if deployment.get("status") != ready:
-            self.api.put({**deployment, "status": ready})
+        if workload.get("status") != ready:
+            self.api.put({**workload, "status": ready})
 
-    def _pod(self, deployment: Manifest, name: str) -> dict[str, Any]:
-        template, number = deployment["spec"]["template"], zlib.crc32(name.encode())
-        metadata = {**template["metadata"], "ownerReferences": [{"uid": deployment["metadata"]["uid"]}]}
+    def _pod(self, workload: Manifest, name: str, template: Manifest, marks: dict[str, str]) -> dict[str, Any]:
+        number, labels = zlib.crc32(name.encode()), {**template["metadata"]["labels"], **marks}
+        metadata = {**template["metadata"], "labels": labels}
+        metadata["ownerReferences"] = [{"uid": workload["metadata"]["uid"]}]
         conditions = [
             {"type": kind, "status": "True", "lastTransitionTime": timestamp(self.now)}
             for kind in ("PodScheduled", "Ready")
@@ -114,6 +128,18 @@ class Controllers:
         status = {"parents": [{"parentRef": each, "conditions": [accepted]} for each in route["spec"]["parentRefs"]]}
         if route.get("status") != status:
             self.api.put({**route, "status": status})
+
+
+def pods_of_replica(workload: Manifest, number: int) -> list[tuple[str, Manifest, dict[str, str]]]:
+    """Return name, template and marks of each pod that a controller makes for one replica."""
+    name, templates = workload["metadata"]["name"], templates_of(workload)
+    if kind_of(workload) is not LEADER_WORKER_SET:
+        return [(f"{name}-{number}", templates[0], {})]
+    marks = {SET_NAME: name, GROUP_INDEX: str(number)}
+    return [
+        (f"{name}-{number}" + (f"-{index}" if index else ""), template, marks | {WORKER_INDEX: str(index)})
+        for index, template in enumerate(templates)
+    ]
 
 
 def rung_of(revision: str) -> str:

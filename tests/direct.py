@@ -7,7 +7,7 @@ from typing import Any
 from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.errors import error_from
 from bitshift_operator.cluster.kinds import Kind
-from tests.fake_api import FakeApi, parse
+from tests.fake_api import FakeApi
 from tests.fake_store import Refused
 
 
@@ -27,7 +27,7 @@ class Direct(Kube):
     ) -> dict[str, Any]:  # fmt: skip
         asked = json.loads(json.dumps(body)) if body is not None else {}
         try:
-            answer = self.server.answer(method, parse(path), query or {}, asked, content_type)
+            answer = self.server.answer(method, self.server.target(path), query or {}, asked, content_type)
         except Refused as no:
             raise error_from(no.code, no.status) from None
         found: dict[str, Any] = json.loads(json.dumps(answer))

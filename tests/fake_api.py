@@ -71,7 +71,7 @@ class FakeApi(FakeStore):
         if found is not None:
             return web.json_response(found)
         try:
-            target = parse(request.path)
+            target = self.target(request.path)
             verb = "WATCH" if request.query.get("watch") in ("true", "1") else request.method
             self.requests.append((verb, target))
             self.interrupt(verb, target)
@@ -84,6 +84,13 @@ class FakeApi(FakeStore):
             return web.json_response(self.answer(verb, target, request.query, body, request.content_type))
         except Refused as no:
             return web.json_response(no.status, status=no.code)
+
+    def target(self, path: str) -> Target:
+        """Return what a path names; 404 for kinds that this server does not serve."""
+        found = parse(path)
+        if found.kind in self.absent:
+            raise Refused(404, "NotFound", "the server could not find the requested resource")
+        return found
 
     def answer(self, method: str, target: Target, query: Any, body: Any, content_type: str) -> Manifest:
         """Return what one request reads or has written."""

@@ -68,6 +68,8 @@ class FakeStore:
     clock: Callable[[], float] = lambda: 1_800_000_000.0
     admit: Callable[[Manifest], str] = lambda manifest: ""
     """Returns why an object is refused (422), or nothing."""
+    absent: frozenset[Kind] = frozenset()
+    """Kinds that this server does not serve."""
     version: int = 1
     objects: dict[Kind, dict[tuple[str, str], Manifest]] = field(default_factory=lambda: defaultdict(dict))
     changes: dict[Kind, list[Change]] = field(default_factory=lambda: defaultdict(list))

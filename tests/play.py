@@ -23,6 +23,7 @@ from bitshift_operator.cluster.kinds import (
     EVENT,
     HTTP_ROUTE,
     JOB,
+    LEADER_WORKER_SET,
     MODEL_REVISION,
     NODE,
     POD,
@@ -30,6 +31,7 @@ from bitshift_operator.cluster.kinds import (
     RESOURCE_CLAIM,
     RESOURCE_SLICE,
     SERVICE,
+    WORKLOADS,
     Key,
     Kind,
 )
@@ -55,6 +57,7 @@ COUNTS = {"state.json", "rollout", "readAt"}
 CACHED = {
     "revisions": MODEL_REVISION,
     "deployments": DEPLOYMENT,
+    "groups": LEADER_WORKER_SET,
     "pods": POD,
     "jobs": JOB,
     "services": SERVICE,
@@ -100,7 +103,7 @@ class Play(Users):
 
     def fork(self) -> "Play":
         """Return the same cluster at the same moment under a new operator; its further life changes nothing here."""
-        api = FakeApi(version=self.api.version)
+        api = FakeApi(version=self.api.version, absent=self.api.absent)
         api.objects.update({kind: dict(items) for kind, items in self.api.objects.items()})
         api._applied.update(self.api._applied)
         return Play(
@@ -173,6 +176,7 @@ class Play(Users):
             for manifest in self._shown[0][kind].values():
                 cache.put(manifest)
             cache.keep_only({Key(*key) for key in self._shown[0][kind]}, "")
+            cache.is_served = kind not in self.api.absent
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock run; users go on sending requests."""
@@ -224,7 +228,7 @@ class Play(Users):
     @property
     def releases(self) -> list[str]:
         """The revisions of which there are pods to be."""
-        found = [each for each in self.all(DEPLOYMENT) if label(each, names.ROLE) == "release"]
+        found = [each for kind in WORKLOADS for each in self.all(kind) if label(each, names.ROLE) == "release"]
         return [each["metadata"]["name"] for each in found]
 
     def revision(self, rung: str) -> str:

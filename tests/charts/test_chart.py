@@ -144,6 +144,17 @@ def test_logs_of_pods_are_read_where_models_are_and_nothing_of_pods_is_entered(d
     assert granted == [("bitshift-models", ["pods/log"], ["get"])]
 
 
+def test_what_makes_pods_is_written_where_models_are_and_what_it_makes_is_not(defaults):
+    rules = [(role["metadata"]["name"], rule) for role in of_kind("ClusterRole", defaults) for rule in role["rules"]]
+    verbs = ["get", "list", "watch", "create", "patch", "delete"]
+
+    for kind in ("deployments", "leaderworkersets"):
+        assert [(name, rule["verbs"]) for name, rule in rules if kind in rule["resources"]] == [
+            ("bitshift-models", verbs)
+        ]
+    assert not [rule for _, rule in rules if {"statefulsets", "replicasets"} & set(rule["resources"])]
+
+
 def test_rights_over_models_are_bound_in_the_watched_namespaces_alone():
     manifests = rendered("watchNamespaces={team-a,team-b}")
     wide = [each["roleRef"]["name"] for each in of_kind("ClusterRoleBinding", manifests)]

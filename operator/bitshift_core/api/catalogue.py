@@ -73,6 +73,13 @@ class EvalSuiteSpec(ApiObject):
     """A parent that scores below this makes the suite uninformative: it can refuse nothing and pass nothing."""
 
 
+class NodeRole(StrEnum):
+    """What a pod of a replica that spans nodes does: answer, or compute for the one that answers."""
+
+    LEADER = "Leader"
+    WORKER = "Worker"
+
+
 class ArgumentSource(StrEnum):
     """Where an engine argument's value comes from."""
 
@@ -93,6 +100,11 @@ class ArgumentSource(StrEnum):
     BATCHED_TOKENS = "BatchedTokens"
     TENSOR_PARALLEL = "TensorParallel"
     PIPELINE_PARALLEL = "PipelineParallel"
+    NODES_PER_REPLICA = "NodesPerReplica"
+    """Unset where a replica is one pod. An engine without an argument for it cannot span nodes; where the others are
+    told, the variables `$(LWS_LEADER_ADDRESS)` and `$(LWS_WORKER_INDEX)` may stand in a `value`."""
+    NODE_ROLE = "NodeRole"
+    """Leader or Worker where a replica spans nodes, for `when`."""
     PREFIX_CACHING = "PrefixCaching"
     """Enabled or Disabled, for `when`; so is ChunkedPrefill."""
     CHUNKED_PREFILL = "ChunkedPrefill"

@@ -107,7 +107,7 @@ class Serving(ApiObject):
     gpus_per_replica: Annotated[int | None, Field(ge=0, le=64)] = None
     """0 serves on CPU and sizes against the node's memory."""
     replicas: Annotated[int | None, Field(ge=1, le=1000)] = None
-    """Replicas when nothing scales the Deployment; inherited from stable when unset."""
+    """Replicas when nothing scales what makes the pods; inherited from stable when unset."""
     image: Annotated[str | None, Field(min_length=1, max_length=512)] = None
     """The engine's own image; stable's, else the profile's, when unset."""
     served_model_name: Annotated[str | None, Field(min_length=1, max_length=256)] = None
@@ -130,9 +130,10 @@ class Serving(ApiObject):
     tensor_parallel: Annotated[int | None, Field(ge=1, le=64)] = None
     """Parts that each layer is split into; `gpusPerReplica` over `pipelineParallel` when unset."""
     pipeline_parallel: Annotated[int | None, Field(ge=1, le=64)] = None
-    """Groups of layers, one after the other; 1 when unset."""
+    """Groups of layers, one after the other, the same number on each node; `nodesPerReplica` when unset."""
     nodes_per_replica: Annotated[int | None, Field(ge=1, le=16)] = None
-    """Nodes that one replica spans; only 1 is served."""
+    """Pods that one replica is, each with its share of `gpusPerReplica`; more than 1 needs an engine that can span
+    nodes and a cluster that serves LeaderWorkerSets. Stable's where its GPUs are inherited, else 1, when unset."""
     prefix_caching: Toggle | None = None
     chunked_prefill: Toggle | None = None
     attention_backend: EngineWord | None = None
@@ -535,10 +536,14 @@ class ModelRevisionSpec(ApiObject):
     """The draft's and the adapters' artifacts."""
     image: Annotated[str, Field(max_length=512)]
     args: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)]
+    worker_args: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)] = ()
+    """Those of the pods that only compute, where a replica spans nodes."""
     env: Annotated[tuple[EnvironmentVariable, ...], named_list(max_length=32)] = ()
     """The spec's own variables; the profile's are not part of what is sealed."""
     kv_cache_dtype: Annotated[str, Field(max_length=16)] = "auto"
     context_tokens: Annotated[int, Field(ge=1)]
     concurrent_sequences: Annotated[int, Field(ge=1)]
     gpus_per_replica: Annotated[int, Field(ge=0, le=64)] = 0
+    nodes_per_replica: Annotated[int | None, Field(ge=2, le=16)] = None
+    """Unset where a replica is one pod."""
     needed_bytes: Annotated[int, Field(ge=0)] = 0

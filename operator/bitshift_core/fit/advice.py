@@ -11,7 +11,7 @@ from .kernels import EXACT_KV_CACHES
 from .need import Need
 
 SMALLEST_CONTEXT, CONTEXT_STEP = 256, 256
-MAX_GPUS = 64
+MAX_GPUS, MAX_NODES = 64, 16
 MOST_SEQUENCES = 4_096
 SMALLER_KV_CACHE = {"vllm": "fp8", "llamacpp": "q8_0"}
 Fits = Callable[[Need], bool]
@@ -97,13 +97,13 @@ def smaller_kv_cache(need: Need, fits: Fits) -> str:
 
 
 def spanning(need: Need, *, most_gpus: int) -> str:
-    """Return how a replica with more GPUs than any node has would lie over nodes, which one pod cannot."""
-    if not most_gpus or need.gpus_per_replica % most_gpus:
+    """Return how a replica with more GPUs than any node has would lie over nodes."""
+    nodes = need.gpus_per_replica // most_gpus if most_gpus else 0
+    if not 1 < nodes <= MAX_NODES or need.gpus_per_replica % most_gpus:
         return ""
-    parts = need.gpus_per_replica // most_gpus
     return (
-        f" As {parts} parts of {most_gpus} GPUs on {parts} nodes (pipeline parallelism) it would span nodes; "
-        "a replica is one pod here."
+        f" With `serving.nodesPerReplica` {nodes} it would have {most_gpus} GPUs on each of {nodes} nodes, where the "
+        "engine can span nodes and the cluster serves LeaderWorkerSets."
     )
 
 

@@ -63,7 +63,7 @@ class Kind:
 
     def seats_now(self, need: Need, needed_bytes: int) -> Sequence[int]:
         """Return how many pods of a release each node takes beside what runs there."""
-        gpus, cpu = need.gpus_per_stage, need.cpu_millis
+        gpus, cpu = need.gpus_per_pod, need.cpu_millis
         if self.offer and not cpu:
             return [free // gpus for free in self.free]
         rooms = [node.cpu_allocatable_millis - node.cpu_requested_millis for node in self.nodes]
@@ -90,7 +90,7 @@ class Kind:
 
 def _seats(offer: Offer | None, size: tuple[int, int, int], need: Need, needed_bytes: int) -> int:
     gpus, cpu, memory = size
-    return min(gpus // need.gpus_per_stage if offer else memory // needed_bytes, _by_cpu(cpu, need.cpu_millis))
+    return min(gpus // need.gpus_per_pod if offer else memory // needed_bytes, _by_cpu(cpu, need.cpu_millis))
 
 
 def _by_cpu(free_millis: int, asked_millis: int) -> int:

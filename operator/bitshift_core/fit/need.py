@@ -31,7 +31,9 @@ class Need:
     dtype: str = ""
     """vLLM's `--dtype` where it is set; the checkpoint's own otherwise."""
     pipeline_stages: int = 1
-    """Parts of a replica that may lie on different nodes; the GPUs of one part are always on one node."""
+    """Groups of layers, one after the other; the GPUs of one group are always on one node."""
+    nodes_per_replica: int = 1
+    """Pods of a replica, each with the same number of whole stages; they may lie on different nodes."""
     expert_parallel: bool = False
     """Whether whole experts are dealt out to GPUs instead of each being split."""
     data_parallel: int = 1
@@ -63,10 +65,15 @@ class Need:
 
     @property
     def gpus_per_stage(self) -> int:
-        """Return the GPUs that one node must have: tensors are split within a node."""
+        """Return the GPUs that tensors are split over."""
         return self.gpus_per_replica // max(self.pipeline_stages, 1)
 
     @property
+    def gpus_per_pod(self) -> int:
+        """Return the GPUs that one pod asks for, all of one node."""
+        return self.gpus_per_replica // self.nodes_per_replica
+
+    @property
     def pods(self) -> int:
-        """Return how many pods the replicas are: one for each part that may lie on another node."""
-        return self.replicas * max(self.pipeline_stages, 1)
+        """Return how many pods the replicas are: one for each node that they span."""
+        return self.replicas * self.nodes_per_replica

@@ -138,7 +138,7 @@ def _capacity(kind: Kind, gpu: Gpu | None) -> int:
 
 def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel], known: Known) -> tuple[str, str] | None:
     offer = kind.offer
-    if offer and (shared := offer.refusal(need.gpus_per_stage)):
+    if offer and (shared := offer.refusal(need.gpus_per_pod)):
         return SHARED_GPUS, f"{kind.nodes[0].name} {shared}."
     if isinstance(known.chosen.band, VllmBand) and need.gpus_per_replica and (why := undivided(need)):
         return DOES_NOT_DIVIDE, why

@@ -117,7 +117,7 @@ def _fits(need: Need, group: Together, known: Known) -> Fit:
     one_fits = _would_fit((first.kind,), known, pods=1)
     held, longest = most_sequences_held(need, one_fits), longest_context(need, one_fits)
     where = "per GPU" if need.gpus_per_replica else "of free memory"
-    room = f"{_counted(len(names), 'node')} with room for {_counted(group.now, 'replica')}"
+    room = f"{_counted(len(names), 'node')} with room for {_counted(group.now, _seat(need))}"
     message = f"{_needs(need, first.size)} {names[0]} offers {gib(-ranked[0][1])} {where}: {room}."
     if held > need.concurrent_sequences:
         message += f" There {held} sequences of {need.context_tokens:,} tokens would fit."
@@ -135,7 +135,7 @@ def _waits(need: Need, group: Together, known: Known) -> Fit:
         for name in option.kind.names_of_empty(need, option.needed_bytes)
     )
     message = (
-        f"{_needs(need, first.size)} {group.now} of {_counted(need.replicas, 'replica')} fit beside what runs now; "
+        f"{_needs(need, first.size)} {group.now} of {_counted(need.pods, _seat(need))} fit beside what runs now; "
         f"{_counted(len(names), 'node')} would hold {group.empty} if nothing else ran there. "
         f"{missing_sentence(need, group)}Waiting for room."
     )
@@ -157,7 +157,7 @@ def _located(fit: Fit, need: Need, group: Together, first: Option, known: Known)
     if offers[0].claim_driver:
         smallest = min(min(offer.memory_bytes for offer in offers) >> 20, label_for(needed))
         others = [kind.offer for kind in refused if kind.offer]
-        return replace(fit, claim=claim_for(offers, others, gpus=need.gpus_per_stage, label_mib=smallest))
+        return replace(fit, claim=claim_for(offers, others, gpus=need.gpus_per_pod, label_mib=smallest))
     return replace(fit, affinity=affinity_for([option.kind for option in holding], refused, needed_bytes=needed))
 
 
@@ -186,7 +186,7 @@ def _does_not_fit(need: Need, group: Together, known: Known) -> Fit:
     if reason in SHORT_OF_MEMORY:
         usable = [option for option in group.options if option.refusal is None]
         fits = _would_fit([option.kind for option in usable], known)
-        ways = ways_of(need, fits, most_gpus=max(option.most_gpus for option in usable))
+        ways = ways_of(need, fits, most_gpus=need.nodes_per_replica * max(option.most_gpus for option in usable))
         why += " " + ways_out(need, ways)
         line = headline.of_shortage(need, ways, missing_bytes=first.needed_bytes - first.capacity_bytes)
     elif reason == "TooFewGPUs":
@@ -200,7 +200,7 @@ def _why_not(need: Need, group: Together) -> tuple[str, str]:
     """Return the reason and its sentence, the nearest miss first: too few seats, then too small, then the rest."""
     largest, holding = group.largest, [option for option in group.options if option.holds]
     if group.empty:
-        held = f"Empty nodes would hold {group.empty} of {_counted(need.pods, 'replica')}."
+        held = f"Empty nodes would hold {group.empty} of {_counted(need.pods, _seat(need))}."
         return "TooFewNodes", f"{held} Add nodes or lower `serving.replicas`."
     if largest.refusal:
         return largest.refusal
@@ -213,8 +213,8 @@ def _why_not(need: Need, group: Together) -> tuple[str, str]:
         short = gib(largest.needed_bytes - largest.capacity_bytes)
         offers = f"{name} {what} and offers {gib(largest.capacity_bytes)}: {short} short."
         return SHORT_OF_MEMORY[0 if need.gpus_per_replica else 1], offers
-    if need.gpus_per_stage > max(option.most_gpus for option in holding):
-        few = f"No node with such GPUs has {need.gpus_per_stage} of them."
+    if need.gpus_per_pod > max(option.most_gpus for option in holding):
+        few = f"No node with such GPUs has {need.gpus_per_pod} of them."
         return "TooFewGPUs", f"{few} Lower `serving.gpusPerReplica`."
     return "InsufficientCPU", f"No node has {need.cpu_millis}m of CPU for it. Lower `serving.cpuMillis`."
 
@@ -258,6 +258,11 @@ def _needs(need: Need, size: SizeSum) -> str:
     where = f"on each of {need.gpus_per_replica} GPUs" if need.gpus_per_replica > 1 else "of GPU memory"
     items = ", ".join(f"{item.name} {gib(item.bytes)}" for item in size.items)
     return f"Each replica needs {gib(size.needed_bytes)} {where if need.gpus_per_replica else 'of memory'} ({items})."
+
+
+def _seat(need: Need) -> str:
+    """Return what finds room on one node."""
+    return "replica" if need.nodes_per_replica == 1 else "pod"
 
 
 def _counted(count: int, noun: str) -> str:

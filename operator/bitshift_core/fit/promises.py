@@ -1,8 +1,9 @@
 """GPUs that somebody was promised and that no node counts yet: pods without a node, and pods that are still to be made.
 
-Here: pods and Deployments → `Promise`, and where a pod may go. Not here: what is left for others (`room`).
+Here: pods and workloads → `Promise`, and where a pod may go. Not here: what is left for others (`room`).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from .affinity import admits
 from .offers import is_gpu
 from .placement import FINISHED, Node, are_tolerated, whole_request
+from .workloads import group_of, is_worker, templates_of
 
 Manifest = Mapping[str, Any]
 
@@ -26,12 +28,12 @@ class Promise:
     """Where it may go."""
 
 
-def promises_of(pods: Iterable[Manifest], deployments: Iterable[Manifest], nodes: Sequence[Node]) -> list[Promise]:
-    """Return what pods without a node wait for, and what Deployments will ask for once their pods are made."""
+def promises_of(pods: Sequence[Manifest], workloads: Iterable[Manifest], nodes: Sequence[Node]) -> list[Promise]:
+    """Return what pods without a node wait for, and what workloads will ask for once their pods are made."""
     offered = {offer.resource for node in nodes for offer in node.offers}
     where: dict[str, frozenset[str]] = {}
     found = []
-    for name, pod in (*_waiting(pods), *_missing(deployments)):
+    for name, pod in (*_waiting(pods), *_missing(workloads, pods)):
         for resource in offered:
             if not is_gpu(resource) or not (gpus := whole_request(pod, resource)):
                 continue
@@ -52,14 +54,20 @@ def _waiting(pods: Iterable[Manifest]) -> Iterator[tuple[str, Manifest]]:
             yield f"{metadata.get('namespace', '')}/{metadata['name']}".lstrip("/"), pod
 
 
-def _missing(deployments: Iterable[Manifest]) -> Iterator[tuple[str, Manifest]]:
-    """Yield a pod for each that a Deployment asks for and that its controller has not made yet."""
-    for deployment in deployments:
-        metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
-        there, wanted = int(status.get("replicas", 0)), int(spec.get("replicas", 1))
-        for index in range(there, wanted):
-            name = f"{metadata.get('namespace', '')}/{metadata['name']}-{index}"
-            yield name, {"metadata": metadata, "spec": (spec.get("template") or {}).get("spec") or {}}
+def _missing(workloads: Iterable[Manifest], pods: Sequence[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Yield a pod for each that a workload asks for and that its controller has not made yet."""
+    helping = Counter((pod["metadata"].get("namespace", ""), group_of(pod)[0]) for pod in pods if is_worker(pod))
+    for workload in workloads:
+        metadata, status = workload["metadata"], workload.get("status") or {}
+        namespace, replicas = metadata.get("namespace", ""), int(workload["spec"].get("replicas", 1))
+        first, *workers = templates_of(workload)
+        made = [(first, int(status.get("replicas", 0)), replicas)]
+        if workers:  # they are made after the pod that they compute for, and no status counts them
+            made.append((workers[0], helping[namespace, metadata["name"]], replicas * len(workers)))
+        for template, there, wanted in made:
+            for index in range(there, wanted):
+                name = f"{namespace}/{metadata['name']}-{index}"
+                yield name, {"metadata": metadata, "spec": template.get("spec") or {}}
 
 
 def may_go(spec: Manifest, node: Node) -> bool:

@@ -19,7 +19,7 @@ def missing_sentence(need: Need, group: Together) -> str:
     """Return how many GPUs are missing and who holds them, the largest holders first; '' on hosts."""
     if not need.gpus_per_replica:
         return ""
-    missing = (need.pods - group.now) * need.gpus_per_stage
+    missing = (need.pods - group.now) * need.gpus_per_pod
     held = sorted(
         (-holder.gpus, node.name, holder.pod)
         for option in group.options

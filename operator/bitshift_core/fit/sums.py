@@ -96,7 +96,7 @@ def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> Siz
     spending, cache = max(zip(spendings, caches, strict=True), key=lambda pair: pair[0].inside_budget + pair[1])
     items = _vllm_items(need, band, spending, cache, gpu)
     margin = band.margin_bytes(_total(items), is_known=is_known)
-    host = band.host_process_mib * MIB * max(need.gpus_per_stage, 1) + _largest_file_bytes(need)
+    host = band.host_process_mib * MIB * max(need.gpus_per_pod, 1) + _largest_file_bytes(need)
     if gpu is None:
         detail = "spread of what was measured"
         return _sum(need, items, band, margin, detail, is_known=is_known, host_bytes=0)

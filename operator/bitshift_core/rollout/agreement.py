@@ -19,30 +19,37 @@ OWN_VOCABULARY = frozenset({"draft_model", "STANDALONE", "draft-simple"})
 
 @dataclass(frozen=True)
 class Parallelism:
-    """How a replica is spread over GPUs."""
+    """How a replica is spread over GPUs, and these over nodes."""
 
     tensor: int
     pipeline: int
+    nodes: int = 1
 
 
-def parallelism_of(rung: str, asked: Serving, gpus: int) -> Parallelism:
-    """Return how a replica's GPUs are used; a product that is not their number is refused."""
-    if (asked.nodes_per_replica or 1) > 1:
-        raise SpecRefusedError(
-            "MultiNodeNotServed",
-            f"Rung '{rung}': `serving.nodesPerReplica` is {asked.nodes_per_replica}, but this version runs a replica "
-            "on one node (it makes no LeaderWorkerSet): use a smaller artifact, or nodes with more GPUs and a higher "
-            "`serving.gpusPerReplica`.",
-        )
-    pipeline = asked.pipeline_parallel or 1
+def parallelism_of(rung: str, asked: Serving, gpus: int, nodes: int = 1) -> Parallelism:
+    """Return how a replica's GPUs are used: tensors are split within a node, layers go across; else it is refused."""
+    pipeline = asked.pipeline_parallel or nodes
     tensor = asked.tensor_parallel or max(1, gpus // pipeline)
+    if nodes > 1:
+        _check_nodes(rung, gpus, pipeline, nodes)
     if gpus and tensor * pipeline != gpus:
         raise SpecRefusedError(
             "ParallelismMismatch",
             f"Rung '{rung}': `serving.tensorParallel` × `serving.pipelineParallel` is {tensor} × {pipeline} = "
             f"{tensor * pipeline}, but `serving.gpusPerReplica` is {gpus}: make them equal.",
         )
-    return Parallelism(tensor, pipeline)
+    return Parallelism(tensor, pipeline, nodes)
+
+
+def check_groups(rung: str, nodes: int, *, served: bool) -> None:
+    """Refuse a replica of several nodes where nothing would make its pods."""
+    if nodes > 1 and not served:
+        raise SpecRefusedError(
+            "LeaderWorkerSetNotServed",
+            f"Rung '{rung}': `serving.nodesPerReplica` is {nodes}, but this cluster does not serve "
+            "`leaderworkerset.x-k8s.io/v1`, by which a replica spans nodes: install LeaderWorkerSet, set "
+            "`serving.nodesPerReplica` to 1, or choose a smaller artifact.",
+        )
 
 
 def check_artifact(
@@ -124,6 +131,23 @@ def check_draft(rung: str, method: str, draft: ArtifactFacts, facts: ArtifactFac
             "DraftOfAnotherVocabulary",
             f"Rung '{rung}': draft and model know {facts.vocab_size} tokens each, but not the same ones: their "
             f"tokenizers differ. {way_out}",
+        )
+
+
+def _check_nodes(rung: str, gpus: int, pipeline: int, nodes: int) -> None:
+    """Refuse nodes that would not all hold the same: as many GPUs, and as many whole groups of layers."""
+    asked = f"Rung '{rung}': `serving.nodesPerReplica` is {nodes}, but"
+    if not gpus or gpus % nodes:
+        raise SpecRefusedError(
+            "NodesDoNotDivide",
+            f"{asked} `serving.gpusPerReplica` is {gpus}, of which the nodes cannot have equal shares: make it a "
+            f"multiple of {nodes}, or set `serving.nodesPerReplica` to 1.",
+        )
+    if pipeline % nodes:
+        raise SpecRefusedError(
+            "NodesDoNotDivide",
+            f"{asked} `serving.pipelineParallel` is {pipeline}, and tensors are not split across nodes: make it a "
+            f"multiple of {nodes}, leave it out, or set `serving.nodesPerReplica` to 1.",
         )
 
 

@@ -25,6 +25,8 @@ FIELDS: Mapping[ArgumentSource, str] = {
     ArgumentSource.BATCHED_TOKENS: "`serving.batchedTokens`",
     ArgumentSource.TENSOR_PARALLEL: "`serving.tensorParallel`",
     ArgumentSource.PIPELINE_PARALLEL: "`serving.pipelineParallel`",
+    ArgumentSource.NODES_PER_REPLICA: "`serving.nodesPerReplica`",
+    ArgumentSource.NODE_ROLE: "`serving.nodesPerReplica`",
     ArgumentSource.PREFIX_CACHING: "`serving.prefixCaching`",
     ArgumentSource.CHUNKED_PREFILL: "`serving.chunkedPrefill`",
     ArgumentSource.ATTENTION_BACKEND: "`serving.attentionBackend`",

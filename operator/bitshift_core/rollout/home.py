@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
 from ..api.v1alpha1 import QuantizedModelSpec
 from ..fit.offers import is_gpu
+from ..fit.workloads import group_size, templates_of
 from . import engine, names
 from . import stable as stables
 from .errors import SpecRefusedError
 from .one_pod import is_ready
 from .snapshot import Manifest, Snapshot
 from .stable import StableFacts
+
+NOTHING: tuple[Manifest, ...] = ({},)
 
 
 def current_revision(snapshot: Snapshot) -> str:
@@ -26,7 +29,7 @@ def parent_uri(snapshot: Snapshot, spec: QuantizedModelSpec) -> str:
     """Return the artifact that answers are held against; '' while it is not known which one stable serves."""
     if spec.parent:
         return spec.parent.artifact
-    pod_spec = _users_pod_spec(snapshot)
+    pod_spec = _users_pod_specs(snapshot)[0]
     container = _engine_container(pod_spec)
     runtime = spec.runtime or engine.recognise(snapshot.profiles, container.get("image", ""))
     profile = snapshot.profiles.get(runtime or "")
@@ -47,7 +50,7 @@ def profile_of(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, Runti
                 "RuntimeProfileNotFound", f"`runtime` is '{spec.runtime}', but the RuntimeProfiles are: {known}."
             )
         return spec.runtime, snapshot.profiles[spec.runtime]
-    image = _engine_container(_users_pod_spec(snapshot)).get("image", "")
+    image = _engine_container(_users_pod_specs(snapshot)[0]).get("image", "")
     if spec.stable and not image:
         _service(snapshot, spec.stable.service)
         raise SpecRefusedError(
@@ -76,13 +79,13 @@ def stable_of(
     owner = snapshot.home_owner or {}
     kind, owner_name = owner.get("kind", ""), (owner.get("metadata") or {}).get("name", "")
     alive = [pod for pod in snapshot.home_pods if not pod["metadata"].get("deletionTimestamp")]
-    pod_spec = _users_pod_spec(snapshot) if spec.stable else {}
+    pod_specs = _users_pod_specs(snapshot) if spec.stable else NOTHING
+    pod_spec = pod_specs[0]
     container = _engine_container(pod_spec)
     own = snapshot.services.get(spec.stable.service) if spec.stable else None
     own_port = stables.service_port(own, spec.stable.port) if own and spec.stable else port
     answers = any(is_ready(pod) for pod in snapshot.users_pods if not pod["metadata"].get("deletionTimestamp"))
     requests = (container.get("resources") or {}).get("requests") or {}
-    limits = (container.get("resources") or {}).get("limits") or {}
     return StableFacts(
         service=name,
         port=port,
@@ -92,13 +95,15 @@ def stable_of(
         autoscaled=any(_scales(each, kind, owner_name) for each in snapshot.autoscalers),
         parent=(own["metadata"]["name"], own_port) if own and answers else (name, port),
         pod_spec=pod_spec,
+        worker_specs=pod_specs[1:],
         pod_port=stables.target_port(own or service, own_port, container) if container else port,
         image=container.get("image", ""),
         arguments=stables.read_container(profile, container),
         api_key_secret=stables.api_key_of(container),
         cpu_millis=_millis(requests.get("cpu")),
         node_selector=pod_spec.get("nodeSelector") or {},
-        gpus=sum(int(count) for resource, count in limits.items() if is_gpu(resource)),
+        gpus=sum(map(_gpus, pod_specs)),
+        nodes=len(pod_specs),
         tolerations=tuple(pod_spec.get("tolerations") or ()),
     )
 
@@ -113,18 +118,22 @@ def _service(snapshot: Snapshot, name: str) -> Manifest:
     return snapshot.services[name]
 
 
-def _users_pod_spec(snapshot: Snapshot) -> Manifest:
-    """Return how the user's own pods are made, or those that serve now where the user's own are gone for good."""
+def _users_pod_specs(snapshot: Snapshot) -> tuple[Manifest, ...]:
+    """Return how each pod of a replica of the user's is made, or of what serves now where theirs is gone for good."""
     own = _made_from(snapshot.users_owner, snapshot.users_pods)
-    return own or _made_from(snapshot.home_owner, snapshot.home_pods)
+    return own if own[0] else _made_from(snapshot.home_owner, snapshot.home_pods)
 
 
-def _made_from(owner: Manifest | None, pods: Sequence[Manifest]) -> Manifest:
-    template = ((owner or {}).get("spec") or {}).get("template") or {}
-    if template.get("spec"):
-        found: Manifest = template["spec"]
-        return found
-    return pods[0]["spec"] if pods else {}
+def _made_from(owner: Manifest | None, pods: Sequence[Manifest]) -> tuple[Manifest, ...]:
+    specs = tuple(template.get("spec") or {} for template in templates_of(owner or {}))
+    if specs[0] or not pods:
+        return specs
+    return (pods[0]["spec"],) * group_size(pods[0])
+
+
+def _gpus(pod_spec: Manifest) -> int:
+    limits = (_engine_container(pod_spec).get("resources") or {}).get("limits") or {}
+    return sum(int(count) for resource, count in limits.items() if is_gpu(resource))
 
 
 def _replicas(owner: Manifest | None) -> int:

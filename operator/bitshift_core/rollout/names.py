@@ -33,15 +33,24 @@ def labels(model: str, **more: str) -> dict[str, str]:
     return {MANAGED_BY: MANAGER, MODEL: model} | {f"{GROUP}/{key}": value for key, value in more.items()}
 
 
+def worker_role(role: str) -> str:
+    """Return the role of pods that only compute for pods of a role: no Service selects it, and nobody asks them."""
+    return f"{role}-worker"
+
+
 def digest(value: Any, length: int = 8) -> str:
     """Return a short stable fingerprint of any JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def revision_name(model: str, rung: str, sealed: Any) -> str:
-    """Return the name of a release: Deployment, Service and ModelRevision share it, so it is a DNS label."""
-    return f"{model[:30]}-{rung[:20].rstrip('-')}-{digest(sealed)}"
+def revision_name(model: str, rung: str, sealed: Any, *, spans_nodes: bool = False) -> str:
+    """Return the name of a release: what makes its pods, its Service and ModelRevision share it, so it is a DNS label.
+
+    Where a replica spans nodes, StatefulSets are called after it with a number, and such a name has 52 letters at most.
+    """
+    of_model, of_rung = (24, 14) if spans_nodes else (30, 20)
+    return f"{model[:of_model]}-{rung[:of_rung].rstrip('-')}-{digest(sealed)}"
 
 
 def facts_name(uri: str, declared_digest: str | None) -> str:

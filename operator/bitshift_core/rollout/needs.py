@@ -60,6 +60,7 @@ def need_of(resolved: Resolved, facts: ArtifactFacts) -> Need:
         batched_tokens=resolved.batched_tokens,
         dtype=resolved.dtype,
         pipeline_stages=_number(options, ArgumentSource.PIPELINE_PARALLEL, 1),
+        nodes_per_replica=resolved.nodes_per_replica,
         expert_parallel=said.expert_parallel,
         quantization=quantization if facts.scheme in PLAIN_SCHEMES else "",
         block_tokens=said.block_tokens,

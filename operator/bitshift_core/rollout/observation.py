@@ -38,7 +38,7 @@ Problem = tuple[str, str]
 
 @dataclass(frozen=True)
 class Pods:
-    """The pods of one Deployment of ours."""
+    """The pods of one workload of ours."""
 
     exists: bool = False
     desired: int = 0
@@ -46,6 +46,8 @@ class Pods:
     answered: int = 0
     """Ready pods that answered a prompt sensibly."""
     started_at: float = 0
+    made_anew_after: float = 0
+    """Seconds from the first pods of a replica that spans nodes to its last ones: a pod that dies takes all along."""
     stage: str = ""
     """What the slowest pod is doing: one of `one_pod.STAGES`."""
     stage_since: float = 0
@@ -197,7 +199,7 @@ class Observation:
     current_revision: str = ""
     current_pods: Pods = Pods()
     deployed: tuple[str, ...] = ()
-    """Revisions of which a Deployment exists."""
+    """Revisions of which something makes pods."""
     route: RouteReading | None = None
     route_problem: Problem | None = None
     handed_over: bool = False

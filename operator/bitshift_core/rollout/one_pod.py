@@ -1,6 +1,6 @@
 """One pod: is it ready, did it answer, what is it doing on its way there and since when.
 
-Here: manifest and logs → `Start`. Not here: why it fails (`failures`), a Deployment's pods together (`pods`).
+Here: manifest and logs → `Start`. Not here: why it fails (`failures`), a workload's pods together (`pods`).
 """
 
 from dataclasses import dataclass, field

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
 from ..api.v1alpha1 import Serving
+from .agreement import Parallelism
 from .engine import FIELDS, takes
 from .errors import SpecRefusedError
 
@@ -29,13 +30,14 @@ class Placed:
 
 
 def options_of(
-    asked: Serving, profile: RuntimeProfileSpec, placed: Sequence[Placed], *, tensor_parallel: int, on_gpus: bool
+    asked: Serving, profile: RuntimeProfileSpec, placed: Sequence[Placed], spread: Parallelism, *, on_gpus: bool
 ) -> Options:
     """Return the words of everything that was asked for; what was not is left to the engine."""
     words: dict[ArgumentSource, object] = {
         **_plain_fields(asked),
-        ArgumentSource.TENSOR_PARALLEL: tensor_parallel if on_gpus or tensor_parallel > 1 else None,
-        ArgumentSource.PIPELINE_PARALLEL: asked.pipeline_parallel if (asked.pipeline_parallel or 1) > 1 else None,
+        ArgumentSource.TENSOR_PARALLEL: spread.tensor if on_gpus or spread.tensor > 1 else None,
+        ArgumentSource.PIPELINE_PARALLEL: spread.pipeline if spread.pipeline > 1 else None,
+        ArgumentSource.NODES_PER_REPLICA: spread.nodes if spread.nodes > 1 else None,
         ArgumentSource.CHAT_TEMPLATE_PATH: CHAT_TEMPLATE_PATH if asked.chat_template else None,
     }
     found = {source: (str(value),) for source, value in words.items() if value is not None}
@@ -44,16 +46,17 @@ def options_of(
     return found | _speculative(asked, draft) | _adapters(adapters, profile)
 
 
-def check_served(runtime: str, profile: RuntimeProfileSpec, asked: Serving, version: str) -> None:
+def check_served(runtime: str, profile: RuntimeProfileSpec, asked: Serving, spread: Parallelism, version: str) -> None:
     """Refuse a field that the runtime has no argument for: leaving it out in silence would break a promise."""
     explicit: dict[ArgumentSource, object] = {
         **_plain_fields(asked),
         ArgumentSource.KV_CACHE_DTYPE: asked.kv_cache_dtype,
         ArgumentSource.SERVED_MODEL_NAME: asked.served_model_name,
         ArgumentSource.TENSOR_PARALLEL: asked.tensor_parallel if (asked.tensor_parallel or 1) > 1 else None,
-        ArgumentSource.PIPELINE_PARALLEL: asked.pipeline_parallel if (asked.pipeline_parallel or 1) > 1 else None,
+        ArgumentSource.PIPELINE_PARALLEL: spread.pipeline if spread.pipeline > 1 else None,
         ArgumentSource.CHAT_TEMPLATE_PATH: CHAT_TEMPLATE_PATH if asked.chat_template else None,
     }
+    _check_spans(runtime, profile, spread.nodes, version)
     for source, value in explicit.items():
         if value is not None and not takes(profile, source, str(value), version):
             raise _not_served(runtime, FIELDS[source], str(value))
@@ -61,6 +64,17 @@ def check_served(runtime: str, profile: RuntimeProfileSpec, asked: Serving, vers
         raise _not_served(runtime, "`serving.adapters`", "given")
     if asked.speculative:
         _check_speculative(runtime, profile, asked, version)
+
+
+def _check_spans(runtime: str, profile: RuntimeProfileSpec, nodes: int, version: str) -> None:
+    """Refuse several nodes for an engine, or a version of it, that cannot be told of them."""
+    if nodes > 1 and not takes(profile, ArgumentSource.NODES_PER_REPLICA, str(nodes), version):
+        raise SpecRefusedError(
+            "MultiNodeNotServed",
+            f"`serving.nodesPerReplica` is {nodes}, but runtime '{runtime}' has no argument by which the image's "
+            f"version '{version}' spans nodes: set it to 1, choose a smaller artifact, or name another `runtime` or a "
+            "newer `serving.image`.",
+        )
 
 
 def _check_speculative(runtime: str, profile: RuntimeProfileSpec, asked: Serving, version: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
+from ..api.catalogue import ArgumentSource, NodeRole, RuntimeProfileSpec
 from ..api.v1alpha1 import EnvironmentVariable, ModelRevisionSpec, QuantizedModelSpec, Rung, SecretRef, Serving
 from ..artifact.adapter import AdapterFacts
 from ..artifact.digests import text_digest
@@ -58,6 +58,7 @@ class Resolved:
     places: tuple[Place, ...] = ()
     """The model's first, then the draft's and the adapters'."""
     chat_template: str = ""
+    nodes_per_replica: int = 1
     batched_tokens: int = 0
     dtype: str = ""
     draft: ArtifactFacts | None = None
@@ -96,8 +97,8 @@ def resolve(
     gpus = asked.gpus_per_replica if asked.gpus_per_replica is not None else (stable.gpus if stable else 0)
     image = asked.image or _same_engine_image(stable, profile) or profile.image
     api_key = asked.api_key_secret or (stable.api_key_secret if stable else None)
-    spread = parallelism_of(rung.name, asked, gpus)
-    check_served(runtime, profile, asked, version_tag(image))
+    spread = parallelism_of(rung.name, asked, gpus, _nodes(asked, stable))
+    check_served(runtime, profile, asked, spread, version_tag(image))
     _check_api_key(runtime, profile, api_key)
     check_artifact(rung.name, runtime, profile, asked, spread, facts)
     check_batch(rung.name, asked, context, sequences)
@@ -113,13 +114,14 @@ def resolve(
         concurrent_sequences=sequences,
         kv_cache_dtype=asked.kv_cache_dtype,
         gpus_per_replica=gpus,
+        nodes_per_replica=spread.nodes,
         replicas=asked.replicas or (stable.replicas if stable else 0) or 1,
         cpu_millis=asked.cpu_millis or (stable.cpu_millis if stable else None),
         extra_args=asked.extra_args,
         env=asked.env,
         api_key_secret=api_key,
         node_selector=asked.node_selector or (stable.node_selector if stable else {}) or {},
-        options=options_of(asked, profile, _told(places, beside), tensor_parallel=spread.tensor, on_gpus=gpus > 0),
+        options=options_of(asked, profile, _told(places, beside), spread, on_gpus=gpus > 0),
         places=places,
         chat_template=beside.chat_template,
         batched_tokens=asked.batched_tokens or 0,
@@ -133,6 +135,11 @@ def seal(
     model: str, rung: Rung, resolved: Resolved, profile: RuntimeProfileSpec, facts: ArtifactFacts, needed_bytes: int
 ) -> ModelRevisionSpec:
     """Return the immutable release unit of a rung."""
+    spans = resolved.nodes_per_replica > 1
+
+    def told(role: NodeRole) -> tuple[str, ...]:
+        return render_args(profile, engine_values(resolved, role), resolved.extra_args, resolved.image_version)
+
     return ModelRevisionSpec(
         model=model,
         rung=rung.name,
@@ -144,12 +151,14 @@ def seal(
         scheme=facts.scheme,
         image=resolved.image,
         beside=tuple(place.uri for place in resolved.places[1:]),
-        args=render_args(profile, engine_values(resolved), resolved.extra_args, resolved.image_version),
+        args=told(NodeRole.LEADER),
+        worker_args=told(NodeRole.WORKER) if spans else (),
         env=resolved.env,
         kv_cache_dtype=resolved.kv_cache_dtype or "auto",
         context_tokens=resolved.context_tokens,
         concurrent_sequences=resolved.concurrent_sequences,
         gpus_per_replica=resolved.gpus_per_replica,
+        nodes_per_replica=resolved.nodes_per_replica if spans else None,
         needed_bytes=needed_bytes,
     )
 
@@ -159,8 +168,9 @@ def identity(sealed: ModelRevisionSpec) -> dict[str, Any]:
     return {key: value for key, value in sealed.as_json().items() if key != "neededBytes" and value != []}
 
 
-def engine_values(resolved: Resolved) -> EngineValues:
-    """Return what the profile's arguments are filled with."""
+def engine_values(resolved: Resolved, role: NodeRole = NodeRole.LEADER) -> EngineValues:
+    """Return what the profile's arguments are filled with, for a pod that answers or for one that only computes."""
+    spans = {ArgumentSource.NODE_ROLE: (role.value,)} if resolved.nodes_per_replica > 1 else {}
     return EngineValues(
         model_path=resolved.places[0].path,
         served_model_name=resolved.served_model_name,
@@ -170,7 +180,7 @@ def engine_values(resolved: Resolved) -> EngineValues:
         kv_cache_dtype=resolved.kv_cache_dtype,
         gpus_per_replica=resolved.gpus_per_replica,
         has_api_key=resolved.api_key_secret is not None,
-        options=resolved.options,
+        options={**resolved.options, **spans},
     )
 
 
@@ -234,6 +244,12 @@ def _check_api_key(runtime: str, profile: RuntimeProfileSpec, secret: SecretRef 
             f"Secret '{secret.name}' holds an API key that users send, but runtime '{runtime}' asks for none: it would "
             "answer anybody. Name another `runtime`, or one of your own that checks keys.",
         )
+
+
+def _nodes(asked: Serving, stable: StableFacts | None) -> int:
+    """Return the nodes that a replica spans: whoever says how many GPUs it has means so many on one node."""
+    inherited = stable.nodes if stable and asked.gpus_per_replica is None else 1
+    return asked.nodes_per_replica or inherited
 
 
 def _same_engine_image(stable: StableFacts | None, profile: RuntimeProfileSpec) -> str | None:

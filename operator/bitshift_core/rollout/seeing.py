@@ -13,6 +13,7 @@ from ..api.v1alpha1 import QuantizedModelSpec, QuantizedModelStatus, Rung, Servi
 from ..artifact.facts import ArtifactFacts
 from ..starting.deadlines import Deadlines
 from . import names
+from .agreement import check_groups
 from .beside import adapter_in, beside_of, facts_in
 from .errors import SpecRefusedError, UserError
 from .fitting import explained, fit_of
@@ -51,9 +52,9 @@ def see(snapshot: Snapshot) -> Observation:
     facts |= {"current_revision": current, "current_pods": pods_named(snapshot, current)}
     facts |= {"baseline": pods_named(snapshot, names.baseline_name(snapshot.name))}
     facts |= {"relay": pods_named(snapshot, names.relay_name(snapshot.name), asked=False)}
-    relay = snapshot.deployments.get(names.relay_name(snapshot.name)) or {"metadata": {}}
+    relay = snapshot.workloads.get(names.relay_name(snapshot.name)) or {"metadata": {}}
     facts["relay_revision"] = (relay["metadata"].get("annotations") or {}).get(names.REVISION, "")
-    facts["deployed"] = tuple(name for name, each in snapshot.deployments.items() if _role(each) == "release")
+    facts["deployed"] = tuple(name for name, each in snapshot.workloads.items() if _role(each) == "release")
     try:
         profile_name, profile = profile_of(snapshot, spec)
         stable = stable_of(snapshot, spec, current, profile)
@@ -187,9 +188,11 @@ def _known_release(
         facts=facts,
         beside=beside_of(snapshot, spec, rung),
     )
+    check_groups(rung.name, resolved.nodes_per_replica, served=snapshot.serves_groups)
     need = need_of(resolved, facts)
+    sealed = seal(snapshot.name, rung, resolved, profile, facts, 0)
     revision = names.revision_name(
-        snapshot.name, rung.name, identity(seal(snapshot.name, rung, resolved, profile, facts, 0))
+        snapshot.name, rung.name, identity(sealed), spans_nodes=resolved.nodes_per_replica > 1
     )
     parent = seen.get("parent_facts")
     fit = fit_of(snapshot, need, revision, reload_seconds=_reload_seconds(profile, parent or facts))
@@ -241,5 +244,5 @@ def _check_claim(snapshot: Snapshot, field: str, artifact: str) -> None:
         )
 
 
-def _role(deployment: Manifest) -> str:
-    return str((deployment["metadata"].get("labels") or {}).get(names.ROLE, ""))
+def _role(workload: Manifest) -> str:
+    return str((workload["metadata"].get("labels") or {}).get(names.ROLE, ""))

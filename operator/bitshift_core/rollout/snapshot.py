@@ -57,7 +57,10 @@ class Snapshot:
     logs: Mapping[str, PodLog] = field(default_factory=dict)
     """Of pods of releases that never answered a prompt yet, by the pod's name; settled models read none."""
     log_rules: LogRules = LogRules()
-    deployments: Mapping[str, Manifest] = field(default_factory=dict)
+    workloads: Mapping[str, Manifest] = field(default_factory=dict)
+    """What makes pods of ours, by name: Deployments, and LeaderWorkerSets where a replica spans nodes."""
+    serves_groups: bool = True
+    """Whether the cluster serves LeaderWorkerSets."""
     revisions: frozenset[str] = frozenset()
     nodes: Sequence[Node] = ()
     node_infos: Sequence[Mapping[str, str]] = ()

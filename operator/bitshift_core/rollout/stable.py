@@ -32,6 +32,8 @@ class StableFacts:
     """Service and port of the user's own pods while any is ready; what follows is theirs too."""
     pod_spec: Mapping[str, Any] = field(default_factory=dict)
     """As their owner's template has it; an idle baseline is started from it."""
+    worker_specs: tuple[Mapping[str, Any], ...] = ()
+    """Of the replica's other pods, where it spans nodes."""
     pod_port: int = 0
     image: str = ""
     arguments: Mapping[ArgumentSource, str] = field(default_factory=dict)
@@ -40,6 +42,8 @@ class StableFacts:
     memory_bytes: int | None = None
     node_selector: Mapping[str, str] = field(default_factory=dict)
     gpus: int = 0
+    """Of a whole replica."""
+    nodes: int = 1
     tolerations: tuple[Mapping[str, str], ...] = ()
 
     def inherited(self, source: ArgumentSource) -> str | None:

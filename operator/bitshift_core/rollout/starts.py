@@ -11,8 +11,10 @@ from .observation import Problem, Release
 
 LATE = "StartDeadlineExceeded"
 OTHER_KERNEL = "OtherKernel"
+MADE_ANEW = "GroupMadeAnew"
 WAYS_OUT: Mapping[str, str] = {
-    "Creating": "No pod was made: the events of its ReplicaSet say why (a quota, or an admission policy).",
+    "Creating": "No pod was made: the events of its ReplicaSet or StatefulSet say why (a quota, or an admission "
+    "policy).",
     "Scheduling": "No scheduler gave it a node, and none said why.",
     "Pulling": "Its image is not on the node yet, or a volume is not mounted: the pod's events say which. "
     "A `serving.image` from a nearer registry helps.",
@@ -39,6 +41,10 @@ def why_refused(release: Release, now: float) -> Problem | None:
     if pods.fatal:
         reason, why = pods.failure or ("CrashedAtStart", "it crashed again and again.")
         return (reason, f"{release.revision} did not start ({stage}): {why}")
+    if pods.made_anew_after > release.deadlines.together_seconds:
+        why = pods.failure[1] if pods.failure else "The log of a pod that starts tells more."
+        after = f"its pods were made anew {pods.made_anew_after:.0f} s after the first ones, for one of them dies"
+        return (MADE_ANEW, f"{release.revision} did not start ({stage}): {after}. {why}")
     if waited <= allowed:
         return None
     reason, why = pods.failure or (LATE, pods.hint or WAYS_OUT.get(_stage(release), ""))

@@ -63,6 +63,11 @@ class Deadlines:
         """Return how long an engine may be unhealthy at its start: the stages that it passes through by itself."""
         return sum(self.table[stage] for stage in ("Loading", "Repacking", "Compiling", "Warming"))
 
+    @property
+    def together_seconds(self) -> float:
+        """Return how long pods may be unhealthy that start as one: the first waits while the last is still pulled."""
+        return sum(self.table.values())
+
     def seconds(self, stage: str, since: float = 0, progress: Progress | None = None, *, fails: bool = False) -> float:
         """Return how long a stage may take; where its pace was measured, at least `PATIENCE` times as long as that.
 

@@ -18,6 +18,7 @@ from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
 from bitshift_core.fit.placement import Node
 from bitshift_core.fit.plan import plan_release
+from bitshift_core.rollout.agreement import check_groups
 from bitshift_core.rollout.errors import UserError
 from bitshift_core.rollout.needs import need_of
 from bitshift_core.rollout.releases import Beside, artifacts_beside, merged, resolve
@@ -43,6 +44,8 @@ class Ground:
     knows_gpus: bool = True
     knows_memory: bool = True
     kernels: KernelTable = field(default_factory=KernelTable)
+    serves_groups: bool = True
+    """Whether the cluster serves LeaderWorkerSets, as far as it can be told."""
     kept: Mapping[str, ArtifactFacts | AdapterFacts] = field(default_factory=dict)
     """Facts that a Job in the cluster read earlier, by artifact."""
 
@@ -160,6 +163,7 @@ def _planned(
     resolved = resolve(
         _with(spec, asked), rung, runtime=runtime, profile=profile, stable=ground.stable, facts=facts, beside=beside
     )
+    check_groups(rung.name, resolved.nodes_per_replica, served=ground.serves_groups)
     need = need_of(resolved, facts)
     if asked.gpus_per_replica is not None:
         need = replace(need, gpus_per_replica=asked.gpus_per_replica)

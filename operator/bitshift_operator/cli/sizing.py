@@ -167,6 +167,7 @@ def _unusual(need: Need) -> dict[str, Any]:
     """Return what else was asked for, as far as it is not what every need has."""
     said = {
         "pipelineStages": need.pipeline_stages if need.pipeline_stages > 1 else None,
+        "nodesPerReplica": need.nodes_per_replica if need.nodes_per_replica > 1 else None,
         "quantization": need.quantization,
         "dtype": need.dtype,
         "batchedTokens": need.batched_tokens,

@@ -14,15 +14,16 @@ from bitshift_core.artifact.facts import ArtifactFacts
 from bitshift_core.fit.engines import EngineConstants
 from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.fit.quantities import millis, whole
+from bitshift_core.fit.workloads import group_size
 from bitshift_core.rollout import names
 from bitshift_core.rollout.beside import adapter_in, facts_in
 from bitshift_core.rollout.engine import recognise
 from bitshift_core.rollout.stable import StableFacts, read_container
 from bitshift_operator.cluster.caches import pod as taken_by
 from bitshift_operator.cluster.client import Kube, Manifest
-from bitshift_operator.cluster.errors import ApiError
+from bitshift_operator.cluster.errors import ApiError, NotFound
 from bitshift_operator.cluster.kernels import load_kernels
-from bitshift_operator.cluster.kinds import CONFIG_MAP, NODE, POD, RUNTIME_PROFILE, SERVICE
+from bitshift_operator.cluster.kinds import CONFIG_MAP, LEADER_WORKER_SET, NODE, POD, RUNTIME_PROFILE, SERVICE
 
 from .manifests import Document
 from .rungs import Ground, artifacts_in
@@ -37,6 +38,7 @@ class Cluster:
     profiles: dict[str, RuntimeProfileSpec]
     pods: tuple[Manifest, ...]
     """Those of the namespaces that models are planned in."""
+    serves_groups: bool
 
     @property
     def words(self) -> str:
@@ -49,7 +51,16 @@ class Cluster:
         stable = await self._stable(kube, document, namespace)
         runtime = recognise(self.profiles, stable.image) if stable else None
         kept = await _kept(kube, document, namespace)
-        return Ground(self.nodes, self.engines, self.profiles, stable, runtime, kept=kept, kernels=load_kernels())
+        return Ground(
+            self.nodes,
+            self.engines,
+            self.profiles,
+            stable,
+            runtime,
+            kernels=load_kernels(),
+            serves_groups=self.serves_groups,
+            kept=kept,
+        )
 
     async def _stable(self, kube: Kube, document: Document, namespace: str) -> StableFacts | None:
         if not document.spec.stable:
@@ -74,7 +85,8 @@ class Cluster:
             arguments=read_container(profile, container) if profile else {},
             cpu_millis=millis((resources.get("requests") or {}).get("cpu")) or None,
             node_selector=spec.get("nodeSelector") or {},
-            gpus=whole((resources.get("limits") or {}).get("nvidia.com/gpu")),
+            gpus=group_size(pods[0]) * whole((resources.get("limits") or {}).get("nvidia.com/gpu")),
+            nodes=group_size(pods[0]),
         )
 
 
@@ -88,7 +100,7 @@ async def read_cluster(kube: Kube, engines: EngineConstants, namespaces: Collect
             by_node.setdefault(slim.get("spec", {}).get("nodeName") or "", []).append(slim)
     manifests, _ = await kube.list(NODE)
     nodes = tuple(node_from_manifests(each, by_node.get(each["metadata"]["name"], [])) for each in manifests)
-    return Cluster(nodes, engines, await _profiles(kube), tuple(near))
+    return Cluster(nodes, engines, await _profiles(kube), tuple(near), await _serves_groups(kube, min(namespaces)))
 
 
 async def _kept(kube: Kube, document: Document, namespace: str) -> dict[str, ArtifactFacts | AdapterFacts]:
@@ -115,6 +127,16 @@ async def _profiles(kube: Kube) -> dict[str, RuntimeProfileSpec]:
         except ValidationError:
             continue  # the operator names it; a plan goes by the others
     return found
+
+
+async def _serves_groups(kube: Kube, namespace: str) -> bool:
+    try:
+        await kube.list(LEADER_WORKER_SET, namespace)
+    except NotFound:
+        return False
+    except ApiError:
+        return True  # they may not be read by whoever asks; the operator's own word counts
+    return True
 
 
 def _is_behind(pod: Manifest, namespace: str, selector: dict[str, str]) -> bool:

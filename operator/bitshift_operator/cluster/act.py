@@ -1,19 +1,19 @@
 """Plan → calls, in order. Each call is safe to repeat: a turn may die after any of them and be taken again.
 
-Here: pods, Jobs, ConfigMaps, Services. Not here: routes (`cluster.routing`).
+Here: pods, Jobs, ConfigMaps, Services. Not here: routes (`cluster.routing`), what ends (`cluster.ending`).
 """
 
 import base64
 import json
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
 from bitshift_core.api.v1alpha1 import Rung
 from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names, plan
+from bitshift_core.rollout.agreement import check_groups
 from bitshift_core.rollout.beside import beside_of, facts_in
 from bitshift_core.rollout.errors import UserError
 from bitshift_core.rollout.observation import Observation
@@ -40,8 +40,9 @@ from ..resources import (
 from ..settings import Settings
 from .answers import ask
 from .client import Kube, Manifest
+from .ending import Ending
 from .errors import AlreadyExists
-from .kinds import CONFIG_MAP, DEPLOYMENT, HTTP_ROUTE, POD, RESOURCE_CLAIM_TEMPLATE, SECRET, SERVICE
+from .kinds import CONFIG_MAP, POD, SECRET
 from .leaving import leave_behind
 from .routing import Router
 
@@ -69,6 +70,7 @@ class Turn:
 
     async def act(self, actions: tuple[plan.Action, ...]) -> None:
         """Carry out actions in order; an error of the API ends the turn, and the queue takes it again."""
+        ending = Ending(self.kube, self.seen, self.snapshot)
         router = Router(self.kube, self.settings, self.seen, self.snapshot, self.owner, self.now)
         for action in actions:
             log.info("acting", extra={"model": self.seen.name, "action": type(action).__name__})
@@ -95,16 +97,15 @@ class Turn:
                 case plan.ServeAs():
                     await self.serve_as(action)
                 case plan.ScaleStableToZero():
-                    await self.scale_stable_to_zero()
+                    await ending.scale_stable_to_zero()
                 case plan.RemoveRelease():
-                    await self.remove_release(action.revision)
+                    await ending.remove_release(action.revision)
                 case plan.RemoveBaseline():
-                    await self.remove(names.baseline_name(self.seen.name))
+                    await ending.remove(names.baseline_name(self.seen.name))
                 case plan.ScaleRelease():
-                    body = {"spec": {"replicas": action.replicas}}
-                    await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, action.revision, body)
+                    await ending.scale(self.snapshot.workloads[action.revision], action.replicas)
                 case plan.RemoveRelay():
-                    await self.remove_relay()
+                    await ending.remove_relay()
                 case plan.LeaveBehind():
                     await leave_behind(self.kube, self.owner, action.revision)
                 case _:
@@ -172,7 +173,7 @@ class Turn:
                 claims_devices=release.fit.claim is not None,
                 runtime_image=self.settings.runtime_image,
                 pull_policy=self.settings.image_pull_policy,
-                start_seconds=release.deadlines.engine_seconds,
+                start_seconds=_unhealthy_seconds(release.deadlines, release.resolved),
                 drain_seconds=self.seen.spec.traffic.drain_seconds,
                 sources=self._sources(),
             )
@@ -186,7 +187,7 @@ class Turn:
         stable = self.seen.stable
         assert stable is not None
         await self.kube.apply(service.baseline(self.owner, stable.pod_port))
-        await self.kube.apply(deployment.baseline(self.owner, stable.pod_spec))
+        await self.kube.apply(deployment.baseline(self.owner, (stable.pod_spec, *stable.worker_specs)))
 
     async def _start_parent(self, rung: Rung) -> None:
         facts = facts_in(self.snapshot.config_maps.get(names.facts_name(rung.artifact, None)))
@@ -203,6 +204,7 @@ class Turn:
             beside=beside_of(self.snapshot, self.seen.spec, rung),
             as_parent=True,
         )
+        check_groups(rung.name, resolved.nodes_per_replica, served=self.snapshot.serves_groups)
         await self._keep_chat_template(resolved)
         sealed = seal(self.seen.name, rung, resolved, profile, facts, facts.file_bytes)
         manifest = deployment.release(
@@ -215,7 +217,7 @@ class Turn:
             tolerations=resolved.tolerations,
             runtime_image=self.settings.runtime_image,
             pull_policy=self.settings.image_pull_policy,
-            start_seconds=Deadlines.of(profile, facts.file_bytes).engine_seconds,
+            start_seconds=_unhealthy_seconds(Deadlines.of(profile, facts.file_bytes), resolved),
             drain_seconds=1,
             sources=self._sources(),
             role="baseline",
@@ -347,55 +349,6 @@ class Turn:
         assert release.resolved is not None
         await self.kube.apply(service.promoted(self.owner, action.revision, release.resolved.port))
 
-    async def scale_stable_to_zero(self) -> None:
-        """Free the old Deployment's GPUs, unless a route leads to it; one that an autoscaler owns is left alone."""
-        stable = self.seen.spec.stable
-        routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
-        if stable is None or any(_names(route, stable.service) for route in routes):
-            return
-        old = self.snapshot.services.get(stable.service)
-        selector = ((old or {}).get("spec") or {}).get("selector") or {}
-        found, _ = await self.kube.list(DEPLOYMENT, self.seen.namespace)
-        for each in found:
-            labels = each["spec"]["template"]["metadata"].get("labels") or {}
-            scaled = {scaler["spec"]["scaleTargetRef"]["name"] for scaler in self.snapshot.autoscalers}
-            covered = bool(selector) and selector.items() <= labels.items()
-            if covered and each["spec"].get("replicas") and each["metadata"]["name"] not in scaled:
-                body = {"spec": {"replicas": 0}}
-                await self.kube.patch_merge(DEPLOYMENT, self.seen.namespace, each["metadata"]["name"], body)
-
-    async def remove_release(self, revision: str) -> None:
-        """End a release's pods, unless a route read just now still names it."""
-        routes, _ = await self.kube.list(HTTP_ROUTE, self.seen.namespace)
-        relay = names.relay_name(self.seen.name, "candidate")
-        live = [
-            route for route in routes if _names(route, revision) or (_names(route, relay) and self._relays_to(revision))
-        ]
-        if live:
-            log.warning("a route still leads to the release", extra={"revision": revision})
-            return
-        if self._claims_devices(revision):
-            await self.kube.delete(RESOURCE_CLAIM_TEMPLATE, self.seen.namespace, revision)
-        await self.remove(revision)
-
-    def _claims_devices(self, revision: str) -> bool:
-        template = self.snapshot.deployments.get(revision, {}).get("spec", {}).get("template", {})
-        return bool(template.get("spec", {}).get("resourceClaims"))
-
-    def _relays_to(self, revision: str) -> bool:
-        return bool(self.seen.overlay and self.seen.overlay.reading.revision == revision)
-
-    async def remove_relay(self) -> None:
-        """End the relay's Services, then the relay: what is left half done is found by its Deployment."""
-        for arm in ("stable", "candidate"):
-            await self.kube.delete(SERVICE, self.seen.namespace, names.relay_name(self.seen.name, arm))
-        await self.kube.delete(DEPLOYMENT, self.seen.namespace, names.relay_name(self.seen.name))
-
-    async def remove(self, name: str) -> None:
-        """End a Service of ours, then its Deployment: what is left half done is found by the Deployment."""
-        await self.kube.delete(SERVICE, self.seen.namespace, name)
-        await self.kube.delete(DEPLOYMENT, self.seen.namespace, name)
-
     async def create_once(self, manifest: Manifest) -> None:
         """Create an object that is never changed afterwards; one that is there already is the same one."""
         try:
@@ -404,10 +357,6 @@ class Turn:
             log.debug("already there", extra={"object": manifest["metadata"]["name"]})
 
 
-def _names(route: Manifest, service_name: str) -> bool:
-    rules: list[dict[str, Any]] = route["spec"].get("rules") or []
-    return any(
-        ref.get("name") == service_name and ref.get("weight", 1)
-        for rule in rules
-        for ref in rule.get("backendRefs") or []
-    )
+def _unhealthy_seconds(deadlines: Deadlines, resolved: Resolved) -> float:
+    """Return how long the kubelet lets an engine be unhealthy at its start."""
+    return deadlines.together_seconds if resolved.nodes_per_replica > 1 else deadlines.engine_seconds

@@ -18,12 +18,14 @@ from .kinds import (
     DEPLOYMENT,
     HTTP_ROUTE,
     JOB,
+    LEADER_WORKER_SET,
     MODEL_REVISION,
     NODE,
     POD,
     RESOURCE_CLAIM,
     RESOURCE_SLICE,
     SERVICE,
+    Key,
     Kind,
 )
 from .watch import Cache, Change, Reflector, slim
@@ -40,6 +42,7 @@ class Caches:
         """`on_change` hears of everything that a projection shows."""
         self.revisions = self._cache(MODEL_REVISION, slim, on_change)
         self.deployments = self._cache(DEPLOYMENT, deployment, on_change)
+        self.groups = self._cache(LEADER_WORKER_SET, slim, on_change)
         self.pods = self._cache(POD, pod, on_change)
         self.jobs = self._cache(JOB, slim, on_change)
         self.services = self._cache(SERVICE, without_last_applied, on_change)
@@ -47,6 +50,14 @@ class Caches:
         self.nodes = self._cache(NODE, node, on_change)
         self.resource_slices = self._cache(RESOURCE_SLICE, slim, on_change)
         self.resource_claims = self._cache(RESOURCE_CLAIM, resource_claim, on_change)
+
+    def workloads(self, namespace: str = "") -> list[Manifest]:
+        """Return everything that makes pods to serve from, of all namespaces or of one."""
+        return [*self.deployments.list(namespace), *self.groups.list(namespace)]
+
+    def workloads_of(self, model: Key) -> list[Manifest]:
+        """Return what makes the pods of one model."""
+        return [*self.deployments.by_owner(model), *self.groups.by_owner(model)]
 
     @staticmethod
     def _cache(kind: Kind, project: Callable[[Manifest], Manifest | None], on_change: NEWS | None) -> Cache[Manifest]:
@@ -61,6 +72,7 @@ class Caches:
         for namespace in namespaces or ("",):
             yield Reflector(kube, MODEL_REVISION, self.revisions, namespace=namespace)
             yield Reflector(kube, DEPLOYMENT, self.deployments, namespace=namespace)
+            yield Reflector(kube, LEADER_WORKER_SET, self.groups, namespace=namespace, optional=True)
             yield Reflector(kube, JOB, self.jobs, namespace=namespace, label_selector=OURS)
             yield Reflector(kube, SERVICE, self.services, namespace=namespace)
             yield Reflector(kube, HTTP_ROUTE, self.routes, namespace=namespace, optional=True)

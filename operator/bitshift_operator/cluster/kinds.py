@@ -49,6 +49,9 @@ EVAL_SUITE = Kind("bitshift.dev/v1alpha1", "EvalSuite", "evalsuites")
 RUNTIME_PROFILE = Kind("bitshift.dev/v1alpha1", "RuntimeProfile", "runtimeprofiles", namespaced=False)
 
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+LEADER_WORKER_SET = Kind("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "leaderworkersets")
+WORKLOADS = (DEPLOYMENT, LEADER_WORKER_SET)
+"""What makes pods of releases; the second only where a replica spans nodes, and not every cluster serves it."""
 REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
 STATEFUL_SET = Kind("apps/v1", "StatefulSet", "statefulsets")
 POD = Kind("v1", "Pod", "pods")

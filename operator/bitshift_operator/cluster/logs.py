@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from bitshift_core.fit.workloads import group_of, is_worker
 from bitshift_core.rollout import names
 from bitshift_core.rollout.home import current_revision
 from bitshift_core.rollout.one_pod import ENGINE, container_at_work, engine_of, has_crashed, has_ever_answered, is_ready
@@ -40,7 +41,9 @@ def load_log_rules() -> LogRules:
 async def starting_logs(kube: Kube, read: Snapshot) -> dict[str, Any]:
     """Return the logs of the model's pods that never answered a prompt; none for a model that is settled."""
     served = {current_revision(read), _relayed_revision(read)}
-    starting = [pod for pod in read.pods if _starts(pod, served)][:MOST_PODS]
+    answered = {group_of(pod) for pod in read.pods if has_ever_answered(pod) and any(group_of(pod))}
+    starting = [pod for pod in read.pods if group_of(pod) not in answered and _starts(pod, served)]
+    starting = sorted(starting, key=is_worker)[:MOST_PODS]
     found = await asyncio.gather(*(_log_of(kube, read.namespace, pod) for pod in starting))
     logs = {pod["metadata"]["name"]: each for pod, each in zip(starting, found, strict=True)}
     return {"logs": logs, "log_rules": load_log_rules()}
@@ -48,7 +51,7 @@ async def starting_logs(kube: Kube, read: Snapshot) -> dict[str, Any]:
 
 def _relayed_revision(read: Snapshot) -> str:
     """Return the candidate that users may be on already: the one that the relay leads to."""
-    relay = read.deployments.get(names.relay_name(read.name)) or {"metadata": {}}
+    relay = read.workloads.get(names.relay_name(read.name)) or {"metadata": {}}
     return str((relay["metadata"].get("annotations") or {}).get(names.REVISION, ""))
 
 
@@ -56,7 +59,7 @@ def _starts(pod: Mapping[str, Any], served: Collection[str]) -> bool:
     """Return whether a pod's log may be read: once users' prompts reached it, nothing of it is."""
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
-    if labels.get(names.ROLE) != "release" or labels.get(names.REVISION) in served:
+    if labels.get(names.ROLE) not in ("release", names.worker_role("release")) or labels.get(names.REVISION) in served:
         return False
     at_work = is_ready(pod) or container_at_work(pod) or has_crashed(pod)
     return bool(at_work) and not metadata.get("deletionTimestamp") and not has_ever_answered(pod)

@@ -17,6 +17,7 @@ from bitshift_core.api.catalogue import EvalSuiteSpec, RuntimeProfileSpec
 from bitshift_core.api.v1alpha1 import QuantizedModelSpec
 from bitshift_core.evidence.live import RelayReport
 from bitshift_core.fit.engines import EngineConstants
+from bitshift_core.fit.workloads import answering_labels
 from bitshift_core.rollout import names
 from bitshift_core.rollout.beside import config_maps_beside
 from bitshift_core.rollout.home import parent_uri
@@ -33,7 +34,6 @@ from .errors import Forbidden
 from .kinds import (
     CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
-    DEPLOYMENT,
     EVAL_SUITE,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
@@ -43,6 +43,7 @@ from .kinds import (
     RUNTIME_PROFILE,
     Key,
     Kind,
+    kind_of,
 )
 from .logs import starting_logs
 from .room import Room
@@ -96,7 +97,8 @@ class Reader:
         services = {name: found for name in wanted if (found := self.caches.services.get(key.namespace, name))}
         return {
             "services": services,
-            "deployments": {each["metadata"]["name"]: each for each in self.caches.deployments.by_owner(key)},
+            "workloads": {each["metadata"]["name"]: each for each in self.caches.workloads_of(key)},
+            "serves_groups": self.caches.groups.is_served,
             "jobs": {each["metadata"]["name"]: each for each in self.caches.jobs.by_owner(key)},
             "revisions": frozenset(each["metadata"]["name"] for each in self.caches.revisions.by_owner(key)),
         }
@@ -144,14 +146,14 @@ class Reader:
     async def _behind(
         self, namespace: str, service: Mapping[str, Any] | None
     ) -> tuple[list[Manifest], Manifest | None]:
-        """Return the pods behind a Service and the Deployment that makes them, with its template or one whole pod."""
+        """Return the pods behind a Service and what makes them, with its template, or one whole pod."""
         selector = ((service or {}).get("spec") or {}).get("selector") or {}
         if not selector:
             return [], None
         pods = [pod for pod in self.caches.pods.list(namespace) if _selected(pod, selector)]
-        deployments = [each for each in self.caches.deployments.list(namespace) if _makes(each, selector)]
-        if deployments:
-            return pods, await self.kube.get(DEPLOYMENT, namespace, deployments[0]["metadata"]["name"])
+        made_by = [each for each in self.caches.workloads(namespace) if _makes(each, selector)]
+        if made_by:
+            return pods, await self.kube.get(kind_of(made_by[0]), namespace, made_by[0]["metadata"]["name"])
         if pods:
             pods = [await self.kube.get(POD, namespace, pods[0]["metadata"]["name"]) or pods[0], *pods[1:]]
         return pods, None
@@ -231,7 +233,7 @@ def _selected(pod: Manifest, selector: Mapping[str, str]) -> bool:
     return selector.items() <= (pod["metadata"].get("labels") or {}).items()
 
 
-def _makes(deployment: Manifest, selector: Mapping[str, str]) -> bool:
-    """A Deployment whose pods carry at least what it selects by makes the Service's pods if that covers the Service."""
-    own = (deployment.get("spec") or {}).get("selector", {}).get("matchLabels") or {}
+def _makes(workload: Manifest, selector: Mapping[str, str]) -> bool:
+    """What knows its pods by labels that cover the Service's selector, or are covered by it, makes its pods."""
+    own = answering_labels(workload)
     return selector.items() <= own.items() or (bool(own) and own.items() <= selector.items())

@@ -59,11 +59,11 @@ class Room:
         claimed = claimed_offers(self._caches.resource_slices.list(), self._caches.resource_claims.list())
         nodes = self._count(manifests, by_node, claimed)
         others = [pod for pod in pods if not _belongs_to(pod, read)]
-        theirs = [each for each in self._caches.deployments.list() if is_ours(each) and not _belongs_to(each, read)]
+        theirs = [each for each in self._caches.workloads() if is_ours(each) and not _belongs_to(each, read)]
         promises = promises_of(others, theirs, nodes)
         without = {
             name: without_promised(_without(nodes, manifests, by_node, claimed, name), promises)
-            for name in read.deployments
+            for name in read.workloads
         }
         return {
             "nodes": without_promised(nodes, promises),

@@ -71,6 +71,8 @@ class Cache(Generic[T]):
         on_change: Callable[[Change[T]], None] | None = None,
     ) -> None:
         """`project` may return None for what is not worth keeping."""
+        self.is_served = True
+        """Whether the API server knew the kind when it was listed last."""
         self._project, self._owners, self._on_change = project, owners, on_change
         self._entries: dict[Key, _Entry[T]] = {}
         self._owned: dict[Key, dict[Key, T]] = {}
@@ -166,6 +168,7 @@ class Reflector:
                 keys.add(key_of(manifest))
                 self._take_in(manifest)
         self.cache.keep_only(keys, self.namespace)
+        self.cache.is_served = True
         self._version = version
         self._heard()
         self.synced.set()
@@ -212,6 +215,7 @@ class Reflector:
 
     def _absent(self) -> None:
         self.cache.keep_only(set(), self.namespace)
+        self.cache.is_served = False
         self._version = ""
         self._heard()
         self.synced.set()

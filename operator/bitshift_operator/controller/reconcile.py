@@ -15,7 +15,7 @@ from bitshift_core.rollout.status import report
 
 from ..cluster.act import Turn
 from ..cluster.client import Manifest
-from ..cluster.kinds import DEPLOYMENT, HTTP_ROUTE, NODE, POD, QUANTIZED_MODEL, SERVICE, Key
+from ..cluster.kinds import HTTP_ROUTE, NODE, POD, QUANTIZED_MODEL, SERVICE, WORKLOADS, Key
 from ..cluster.routing import NotConfirmed
 from .interests import ANY, Thing
 from .profiles import judge_profile
@@ -64,9 +64,10 @@ async def _act(turn: Turn, seen: Observation, decision: Decision, world: World) 
 def _interests(seen: Observation) -> list[Thing]:
     """Return what is not ours but would change the next decision; room matters only to who waits for it."""
     near = Key(seen.namespace, seen.spec.stable.service if seen.spec.stable else "")
+    owner, name = seen.stable.owner if seen.stable else ("", "")
     things: list[Thing] = [
         (SERVICE, near),
-        (DEPLOYMENT, Key(seen.namespace, seen.stable.owner[1] if seen.stable else "")),
+        *((kind, Key(seen.namespace, name)) for kind in WORKLOADS if kind.kind == owner),
     ]
     if seen.spec.traffic.route:
         things.append((HTTP_ROUTE, Key(seen.namespace, seen.spec.traffic.route)))

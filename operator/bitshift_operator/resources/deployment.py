@@ -1,4 +1,7 @@
-"""Deployments: a release's pods, the idle baseline, the relay."""
+"""Deployments, and LeaderWorkerSets where a replica spans nodes: a release's pods, the idle baseline, the relay.
+
+Here: manifests that make pods. Not here: reading one (`bitshift_core.fit.workloads`).
+"""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -19,6 +22,8 @@ RELAY_REPLICAS = 2
 GPU_CLAIM = "gpus"
 PER_POD = ("nodeName", "hostname", "subdomain", "hostNetwork", "ephemeralContainers", "priority", "affinity")
 """What a copy of a user's pod must not repeat: it shall stand beside the original."""
+OF_A_SERVER = ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
+WORKER_GRACE_SECONDS = 30
 
 
 def release(
@@ -39,7 +44,7 @@ def release(
     sources: ArtifactAccess = OPEN_ACCESS,
     role: str = "release",
 ) -> Manifest:
-    """Return the Deployment of a release: the engine's own image and entrypoint, our arguments.
+    """Return what makes the pods of a release: the engine's own image and entrypoint, our arguments.
 
     GPUs are asked for by the name that the plan says, or claimed by the template that is called like the release.
     """
@@ -74,16 +79,17 @@ def release(
         pod["resourceClaims"] = [{"name": GPU_CLAIM, "resourceClaimTemplateName": revision}]
     if resolved.node_selector:
         pod["nodeSelector"] = dict(resolved.node_selector)
-    return _deployment(owner, revision, resolved.replicas, pod, revision=revision, role=role)
+    pods = [pod, *[_worker(pod, sealed)] * (resolved.nodes_per_replica - 1)]
+    return _workload(owner, revision, resolved.replicas, pods, revision=revision, role=role)
 
 
-def baseline(owner: Owner, pod_spec: Mapping[str, Any]) -> Manifest:
-    """Return one idle copy of stable's pod that no Service of the user's selects."""
-    pod = {key: copy.deepcopy(value) for key, value in pod_spec.items() if key not in PER_POD}
-    for container in pod.get("containers", []):
+def baseline(owner: Owner, pod_specs: Sequence[Mapping[str, Any]]) -> Manifest:
+    """Return one idle copy of a replica of stable that no Service of the user's selects."""
+    pods = [{key: copy.deepcopy(value) for key, value in each.items() if key not in PER_POD} for each in pod_specs]
+    for container in (container for pod in pods for container in pod.get("containers", [])):
         for port in container.get("ports") or []:
             port.pop("hostPort", None)
-    return _deployment(owner, names.baseline_name(owner.name), 1, pod, role="baseline")
+    return _workload(owner, names.baseline_name(owner.name), 1, pods, role="baseline")
 
 
 def relay(
@@ -131,7 +137,7 @@ def relay(
             }
         ],
     }
-    deployment = _deployment(owner, names.relay_name(owner.name), RELAY_REPLICAS, pod, role="relay")
+    deployment = _workload(owner, names.relay_name(owner.name), RELAY_REPLICAS, [pod], role="relay")
     deployment["metadata"]["annotations"] = {names.REVISION: revision}
     deployment["spec"]["template"]["metadata"]["annotations"] = {
         "prometheus.io/scrape": "true",
@@ -141,8 +147,13 @@ def relay(
     return deployment
 
 
-def _deployment(owner: Owner, name: str, replicas: int, pod: Manifest, **labels: str) -> Manifest:
-    metadata = owner.metadata(name, **labels)
+def _workload(
+    owner: Owner, name: str, replicas: int, pods: Sequence[Manifest], *, role: str, **labels: str
+) -> Manifest:
+    """Return what makes replicas of one pod, or of several: the first one answers, the others compute for it."""
+    metadata = owner.metadata(name, role=role, **labels)
+    if len(pods) > 1:
+        return _group(metadata, replicas, pods, names.labels(owner.name, role=names.worker_role(role), **labels))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -151,9 +162,39 @@ def _deployment(owner: Owner, name: str, replicas: int, pod: Manifest, **labels:
             "replicas": replicas,
             "revisionHistoryLimit": 0,
             "selector": {"matchLabels": metadata["labels"]},
-            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pod},
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": pods[0]},
         },
     }
+
+
+def _group(metadata: Manifest, replicas: int, pods: Sequence[Manifest], worker_labels: Mapping[str, str]) -> Manifest:
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": metadata,
+        "spec": {
+            "replicas": replicas,
+            "startupPolicy": "LeaderCreated",
+            # Else its headless Service would be called like the release's own, by which no pod can be named.
+            "networkConfig": {"subdomainPolicy": "UniquePerReplica"},
+            "leaderWorkerTemplate": {
+                "size": len(pods),
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": {"metadata": {"labels": metadata["labels"]}, "spec": pods[0]},
+                "workerTemplate": {"metadata": {"labels": dict(worker_labels)}, "spec": pods[1]},
+            },
+        },
+    }
+
+
+def _worker(pod: Manifest, sealed: ModelRevisionSpec) -> Manifest:
+    """Return the pod that only computes: nobody asks it, and the pod that answers is not ready without it.
+
+    It need not wait for streams: the garbage collector ends it after the pod that it computes for.
+    """
+    engine = {key: value for key, value in pod["containers"][0].items() if key not in OF_A_SERVER}
+    worker = {**pod, "containers": [engine | {"args": list(sealed.worker_args)}]}
+    return worker | {"terminationGracePeriodSeconds": WORKER_GRACE_SECONDS}
 
 
 def _engine(
@@ -197,7 +238,8 @@ def _resources(sealed: ModelRevisionSpec, resolved: Resolved, gpu_resource: str)
     if sealed.gpus_per_replica and not gpu_resource:
         return {"requests": requests, "claims": [{"name": GPU_CLAIM}]}
     if sealed.gpus_per_replica:
-        return {"requests": requests, "limits": {gpu_resource: str(sealed.gpus_per_replica)}}
+        gpus = sealed.gpus_per_replica // resolved.nodes_per_replica
+        return {"requests": requests, "limits": {gpu_resource: str(gpus)}}
     return {"requests": requests | {"memory": str(sealed.needed_bytes)}}
 
 

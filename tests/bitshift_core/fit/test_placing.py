@@ -194,14 +194,17 @@ def test_a_smaller_cache_is_a_way_out_where_it_has_a_kernel():
 
 
 def test_more_gpus_than_a_node_has_would_span_nodes_and_says_so():
-    assert "As 2 parts of 8 GPUs on 2 nodes" in plan(a_need(gpus_per_replica=16), a_gpu_node()).message
+    assert (
+        "With `serving.nodesPerReplica` 2 it would have 8 GPUs on each of 2 nodes"
+        in plan(a_need(gpus_per_replica=16), a_gpu_node()).message
+    )
 
 
-def test_the_parts_of_a_replica_may_lie_on_different_nodes_but_a_part_may_not():
-    need = small(gpus_per_replica=8, pipeline_stages=2)
+def test_the_pods_of_a_replica_may_lie_on_different_nodes_but_a_pod_may_not():
+    need = small(gpus_per_replica=8, pipeline_stages=2, nodes_per_replica=2)
 
     assert plan(need, a_gpu_node("a", count=4, free=4), a_gpu_node("b", count=4, free=4)).verdict == "Fits"
-    assert plan(replace(need, pipeline_stages=1), a_gpu_node(count=4, free=4)).reason == "TooFewGPUs"
+    assert plan(replace(need, nodes_per_replica=1), a_gpu_node(count=4, free=4)).reason == "TooFewGPUs"
     assert plan(need, a_gpu_node(count=4, free=4)).reason == "TooFewNodes"
 
 

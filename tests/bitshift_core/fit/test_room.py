@@ -9,6 +9,7 @@ from bitshift_core.fit.placement import Holder, Taint
 from bitshift_core.fit.plan import plan_release
 from bitshift_core.fit.promises import Promise, may_go, promises_of
 from bitshift_core.fit.room import without_pods, without_promised
+from bitshift_core.fit.workloads import SET_NAME, WORKER_INDEX
 from tests.bitshift_core.fit.builders import T4, a_gpu_node, a_need, constants, kernels
 from tests.examples import examples
 
@@ -52,6 +53,23 @@ def test_a_deployment_was_promised_the_gpus_of_pods_that_are_still_to_be_made():
     found = promises_of([], [a_deployment(replicas=3, made=1)], [a_gpu_node("a")])
 
     assert [(promise.pod, promise.gpus) for promise in found] == [("team/other-awq-1", 4), ("team/other-awq-2", 4)]
+
+
+def a_group(replicas=2, size=3, made=0):
+    template = {"spec": a_pod(gpus=4)["spec"]}
+    group = {"size": size, "leaderTemplate": template, "workerTemplate": template}
+    metadata = {"name": "other-awq", "namespace": "team"}
+    return {
+        "metadata": metadata, "spec": {"replicas": replicas, "leaderWorkerTemplate": group}, "status": {"replicas": made},
+    }  # fmt: skip
+
+
+def test_a_replica_that_spans_nodes_was_promised_the_gpus_of_all_its_pods():
+    worker = a_pod("other-awq-0-1", node="a")
+    worker["metadata"]["labels"] = {SET_NAME: "other-awq", WORKER_INDEX: "1"}
+    found = promises_of([worker], [a_group(made=1)], [a_gpu_node("a")])
+
+    assert [promise.gpus for promise in found] == [4] * (1 + 3)
 
 
 def test_where_a_pod_may_go_is_read_as_the_scheduler_reads_it():

@@ -82,6 +82,6 @@ def promoted(snapshot: Snapshot, rung: int = 0) -> Snapshot:
         services={**snapshot.services, "chat-release": service},
         home_pods=pods,
         home_owner=owner,
-        deployments={revision: owner},
+        workloads={revision: owner},
         pods=pods,
     )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitshift_core.api.v1alpha1 import Serving
-from bitshift_core.rollout.agreement import Parallelism, check_artifact, parallelism_of
+from bitshift_core.rollout.agreement import Parallelism, check_artifact, check_groups, parallelism_of
 from bitshift_core.rollout.errors import SpecRefusedError
 from bitshift_core.rollout.releases import Beside, resolve
 from tests.bitshift_core.artifact.test_adapter import an_adapter
@@ -47,7 +47,13 @@ ADAPTED = {"adapters": [{"name": "support", "artifact": "pvc://models/support"}]
         ({"gpusPerReplica": 6}, {"attentionHeads": 12, "kvHeads": 4}, None, "TensorParallelDoesNotDivide", "4 key-v"),
         ({"gpusPerReplica": 4, "tensorParallel": 3}, {}, None, "ParallelismMismatch", "3 × 1 = 3"),
         ({"gpusPerReplica": 64, "pipelineParallel": 64}, {}, None, "PipelineTooLong", "30 layers"),
-        ({"nodesPerReplica": 2}, {}, None, "MultiNodeNotServed", "LeaderWorkerSet"),
+        ({"nodesPerReplica": 2}, {}, None, "NodesDoNotDivide", "`serving.gpusPerReplica` is 0"),
+        ({"nodesPerReplica": 2, "gpusPerReplica": 3}, {}, None, "NodesDoNotDivide", "make it a multiple of 2"),
+        (
+            {"nodesPerReplica": 2, "gpusPerReplica": 18, "pipelineParallel": 3}, {}, None, "NodesDoNotDivide",
+            "`serving.pipelineParallel` is 3",
+        ),
+        ({"nodesPerReplica": 2, "gpusPerReplica": 6, "tensorParallel": 1}, {}, None, "ParallelismMismatch", "1 × 2"),
         ({"batchedTokens": 64, "concurrentSequences": 65}, {}, None, "BatchedTokensTooFew", "65 sequences"),
         ({"batchedTokens": 512, "chunkedPrefill": "Disabled"}, {}, None, "BatchedTokensTooFew", "1024 tokens"),
         (DRAFT, {}, Beside(draft=checkpoint(vocabSize=32000)), "DraftOfAnotherVocabulary", "32000 tokens"),
@@ -98,6 +104,48 @@ def test_all_gpus_of_a_replica_are_used(gpus, pipeline):
         assert gpus % pipeline and error.reason == "ParallelismMismatch"
     else:
         assert found.tensor * found.pipeline in (gpus, pipeline) and (not gpus or found.tensor * pipeline == gpus)
+
+
+@given(nodes=st.integers(2, 16), gpus=st.integers(0, 64), pipeline=st.none() | st.integers(1, 64))
+def test_nodes_have_equal_shares_of_gpus_and_whole_groups_of_layers(nodes, gpus, pipeline):
+    try:
+        found = parallelism_of("awq", Serving(pipeline_parallel=pipeline), gpus, nodes)
+    except SpecRefusedError as error:
+        assert error.reason in ("NodesDoNotDivide", "ParallelismMismatch")
+    else:
+        per_node = gpus // nodes
+        assert per_node * nodes == found.tensor * found.pipeline == gpus
+        assert per_node % found.tensor == 0 and found.pipeline == (pipeline or nodes)
+
+
+def test_layers_go_across_nodes_where_nothing_else_is_said():
+    assert parallelism_of("awq", Serving(), 16, 2) == Parallelism(tensor=8, pipeline=2, nodes=2)
+
+
+def test_an_engine_that_cannot_be_told_of_nodes_is_refused_several():
+    serving = {"nodesPerReplica": 2, "gpusPerReplica": 2}
+    with pytest.raises(SpecRefusedError) as refused:
+        spec = a_spec(ladder=[{"name": "q4", "artifact": "pvc://m/q4.gguf", "serving": serving}])
+        resolve(
+            spec, spec.ladder[0], runtime="llamacpp", profile=shipped("llamacpp"), stable=None,
+            facts=some_facts(contextTokens=8192),
+        )  # fmt: skip
+
+    assert refused.value.reason == "MultiNodeNotServed"
+    assert "`serving.nodesPerReplica` is 2, but runtime 'llamacpp'" in refused.value.message
+
+
+def test_a_cluster_without_leader_worker_sets_is_told_of_with_every_way_out():
+    with pytest.raises(SpecRefusedError) as refused:
+        check_groups("awq", 2, served=False)
+
+    assert refused.value.reason == "LeaderWorkerSetNotServed"
+    assert all(
+        words in refused.value.message
+        for words in ("nodesPerReplica` is 2", "install LeaderWorkerSet", "to 1", "smaller artifact")
+    )
+    check_groups("awq", 2, served=True)
+    check_groups("awq", 1, served=False)
 
 
 def test_llama_cpp_splits_layers_and_needs_no_heads_to_divide():

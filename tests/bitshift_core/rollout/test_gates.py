@@ -118,7 +118,7 @@ def test_a_job_without_an_end_is_running():
 
 @pytest.mark.parametrize("name", ["compatibility", "quality", "load"])
 def test_the_idle_baseline_is_asked_where_it_runs(name):
-    found = gate(name, a_snapshot(deployments={"chat-baseline": BASELINE}, pods=[an_idle_pod()])).config
+    found = gate(name, a_snapshot(workloads={"chat-baseline": BASELINE}, pods=[an_idle_pod()])).config
 
     assert found["parent"]["url"] == "http://chat-baseline.team.svc:80"
 
@@ -129,7 +129,7 @@ def test_without_a_baseline_stable_itself_is_asked_but_never_put_under_load():
 
 
 def test_a_baseline_that_does_not_come_up_is_not_asked():
-    found = gate("quality", a_snapshot(deployments={"chat-baseline": BASELINE})).config
+    found = gate("quality", a_snapshot(workloads={"chat-baseline": BASELINE})).config
 
     assert found["parent"]["url"] == "http://chat.team.svc:9100"
 

@@ -17,6 +17,13 @@ def test_a_release_has_a_name_that_a_service_may_have_and_that_ends_in_what_it_i
     assert name.endswith(names.digest(sealed))
 
 
+@given(model=NAMES, rung=NAMES, sealed=st.dictionaries(st.text(), st.integers()))
+def test_a_release_that_spans_nodes_has_a_name_that_a_thousand_stateful_sets_may_begin_with(model, rung, sealed):
+    name = names.revision_name(model, rung, sealed, spans_nodes=True)
+
+    assert len(f"{name}-999") <= 52 and name.endswith(names.digest(sealed))
+
+
 @given(model=NAMES, rung=NAMES, gate=GATES)
 def test_a_gates_job_has_a_name_that_a_label_may_have(model, rung, gate):
     name = names.gate_job_name(names.revision_name(model, rung, {}), names.gate_key(gate, {}))

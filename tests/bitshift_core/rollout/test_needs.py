@@ -27,6 +27,10 @@ def need(serving=None, *, facts=None, beside=None):
     [
         ({"kvCacheDtype": "fp8"}, {"kv_cache_dtype": "fp8"}),
         ({"gpusPerReplica": 6, "pipelineParallel": 2}, {"gpus_per_replica": 6, "pipeline_stages": 2}),
+        (
+            {"gpusPerReplica": 6, "nodesPerReplica": 2, "replicas": 3},
+            {"pipeline_stages": 2, "nodes_per_replica": 2, "gpus_per_pod": 3, "pods": 6},
+        ),
         ({"batchedTokens": 1024, "dtype": "half"}, {"batched_tokens": 1024, "dtype": "half"}),
         ({"prefixCaching": "Enabled"}, {"prefix_caching": True}),
         ({"prefixCaching": "Disabled"}, {"prefix_caching": False}),

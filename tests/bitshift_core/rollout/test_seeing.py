@@ -287,7 +287,7 @@ def test_an_engine_that_runs_another_kernel_is_told_and_refused_only_where_the_s
     labels = names.labels("chat", revision=revision, role="release")
     pod = an_answering(a_pod(name="p", labels=labels), **{names.REPORT: '{"kernels": ["OtherKernel"], "kvTokens": 1}'})
     deployment = {"metadata": {"name": revision}, "spec": {"replicas": 1, "selector": {"matchLabels": labels}}}
-    seen = see(replace(snapshot, pods=[pod], deployments={revision: deployment}))
+    seen = see(replace(snapshot, pods=[pod], workloads={revision: deployment}))
     release = seen.releases[0]
 
     assert "The kernel ggml-cpu was promised" in release.kept.sentence

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bitshift_core.api.catalogue import ArgumentSource
+from bitshift_core.api.catalogue import ArgumentSource, NodeRole
 from bitshift_core.rollout.engine import flags_of, read_args
 from bitshift_core.rollout.errors import SpecRefusedError
 from bitshift_core.rollout.profiles import read_profile
@@ -24,6 +24,7 @@ SPECS = {
     "many users": {"concurrentSequences": 256, "contextTokens": 4096, "batchedTokens": 8192},
     "two GPUs": {"gpusPerReplica": 2},
     "four GPUs in two stages": {"gpusPerReplica": 4, "pipelineParallel": 2},
+    "four GPUs on two nodes": {"gpusPerReplica": 4, "nodesPerReplica": 2},
     "a small cache": {"kvCacheDtype": "fp8", "dtype": "bfloat16", "quantization": "awq"},
     "caches and prefill": {"prefixCaching": "Disabled", "chunkedPrefill": "Enabled"},
     "a draft": {"speculative": {"method": "ngram", "tokens": 4, "lookupTokens": 3}},
@@ -33,11 +34,20 @@ SPECS = {
         "guidedDecodingBackend": "xgrammar",
     },
 }  # fmt: skip
+SPANNING = {"four GPUs on two nodes"}
 CANNOT = {
-    "llamacpp": {"adapters", "four GPUs in two stages", "a small cache", "caches and prefill", "parsers"},
+    "llamacpp": {"adapters", "four GPUs in two stages", *SPANNING, "a small cache", "caches and prefill", "parsers"},
     "sglang": {"caches and prefill"},
-    "tensorrt-llm": {"a name and a key", "a small cache", "caches and prefill", "a draft", "adapters", "parsers"},
-    "tgi": {"a name and a key", "four GPUs in two stages", "caches and prefill", "parsers"},
+    "tensorrt-llm": {
+        "a name and a key",
+        *SPANNING,
+        "a small cache",
+        "caches and prefill",
+        "a draft",
+        "adapters",
+        "parsers",
+    },
+    "tgi": {"a name and a key", "four GPUs in two stages", *SPANNING, "caches and prefill", "parsers"},
     "vllm": set(),
 }
 """Specs with a field that an engine has no argument for: refused, not passed over."""
@@ -54,9 +64,9 @@ def resolved(engine, serving, **more):
     )
 
 
-def rendered(engine, serving, version=""):
+def rendered(engine, serving, version="", role=NodeRole.LEADER):
     found = resolved(engine, serving)
-    return render_args(shipped(engine), engine_values(found), (), version or found.image_version)
+    return render_args(shipped(engine), engine_values(found, role), (), version or found.image_version)
 
 
 @pytest.mark.parametrize("case", SPECS)
@@ -65,7 +75,7 @@ def test_every_flag_of_a_profile_is_one_that_the_engine_knows(engine, case):
     if case in CANNOT[engine]:
         with pytest.raises(SpecRefusedError) as refused:
             rendered(engine, SPECS[case])
-        assert refused.value.reason == "NotServedByRuntime"
+        assert refused.value.reason == ("MultiNodeNotServed" if case in SPANNING else "NotServedByRuntime")
         return
     flags = {flag.partition(".")[0] for flag in flags_of(rendered(engine, SPECS[case]))} - {"-m"}
 
@@ -117,6 +127,32 @@ def test_gpus_are_shared_between_stages_and_parts():
 
     assert args[args.index("--tensor-parallel-size") + 1] == "2"
     assert args[args.index("--pipeline-parallel-size") + 1] == "2"
+
+
+def test_pods_of_a_vllm_that_spans_nodes_know_their_leader_and_their_place():
+    leader, worker = (list(rendered("vllm", SPECS["four GPUs on two nodes"], role=role)) for role in NodeRole)
+    first = leader.index("--nnodes")
+
+    assert leader[first : first + 6] == [
+        "--nnodes", "2", "--node-rank", "$(LWS_WORKER_INDEX)", "--master-addr", "$(LWS_LEADER_ADDRESS)",
+    ]  # fmt: skip
+    assert leader[leader.index("--pipeline-parallel-size") + 1] == "2"
+    assert leader[leader.index("--tensor-parallel-size") + 1] == "2"
+    assert [each for each in worker if each not in leader] == ["--headless"]
+
+
+def test_pods_of_an_sglang_that_spans_nodes_meet_at_their_leader():
+    args = list(rendered("sglang", SPECS["four GPUs on two nodes"]))
+
+    assert args[args.index("--dist-init-addr") + 1] == "$(LWS_LEADER_ADDRESS):20000"
+    assert args[args.index("--node-rank") + 1] == "$(LWS_WORKER_INDEX)"
+
+
+def test_a_vllm_that_needs_ray_to_span_nodes_is_refused():
+    spec = a_spec(ladder=[{"name": "awq", "artifact": "pvc://models/awq", "serving": {
+        "gpusPerReplica": 4, "nodesPerReplica": 2, "image": "vllm/vllm-openai:v0.11.2"}}])  # fmt: skip
+    with pytest.raises(SpecRefusedError, match=r"version 'v0\.11\.2' spans nodes"):
+        resolve(spec, spec.ladder[0], runtime="vllm", profile=shipped("vllm"), stable=None, facts=CHECKPOINT)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,17 @@ def test_pods_that_never_come_to_be_are_given_up():
     assert "events of its ReplicaSet" in why_refused(made, NOW)[1]
 
 
+def test_pods_that_take_each_other_along_are_not_made_anew_for_ever():
+    anew = Pods(
+        exists=True, desired=1, stage="Loading", stage_since=NOW - 1, made_anew_after=DEADLINES.together_seconds
+    )
+    again = replace(anew, made_anew_after=DEADLINES.together_seconds + 1)
+
+    assert why_refused(a_release(0, pods=anew, deadlines=DEADLINES), NOW) is None
+    reason, message = why_refused(a_release(0, pods=again, deadlines=DEADLINES), NOW)
+    assert reason == "GroupMadeAnew" and f"{DEADLINES.together_seconds + 1:.0f} s after the first ones" in message
+
+
 def test_what_serves_is_refused_only_for_a_promise_that_the_spec_insists_on():
     assert why_refused(a_release(0, pods=SERVING), NOW) is None
     assert why_refused(a_release(0, pods=SERVING, broken_promise="Another kernel."), NOW)[0] == "OtherKernel"

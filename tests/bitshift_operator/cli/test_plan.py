@@ -8,10 +8,11 @@ import yaml
 from click.testing import CliRunner
 
 from bitshift_core.artifact.errors import ArtifactError
+from bitshift_core.fit.workloads import GROUP_SIZE
 from bitshift_core.rollout import names
 from bitshift_operator.cli import main
 from bitshift_operator.cli import plan as command
-from bitshift_operator.cluster.kinds import CONFIG_MAP, NODE, POD, RUNTIME_PROFILE, SERVICE
+from bitshift_operator.cluster.kinds import CONFIG_MAP, LEADER_WORKER_SET, NODE, POD, RUNTIME_PROFILE, SERVICE
 from tests.bitshift_core.fit.builders import H100, smollm, some_facts
 from tests.bitshift_operator.cli.artifacts import llama_8b, tiny_gguf
 from tests.fake_store import Refused
@@ -261,6 +262,33 @@ async def test_against_a_cluster_its_nodes_its_profiles_and_stables_own_pods_cou
         "replicas": 1,
     }
     assert json.loads(result.stdout)["models"][0]["notes"] == []
+
+
+@pytest.mark.parametrize(("absent", "verdict"), [((), "Fits"), ((LEADER_WORKER_SET,), "Refused")])
+async def test_a_replica_that_spans_nodes_is_planned_where_the_cluster_can_make_it(
+    tmp_path, api, kubeconfig, read, absent, verdict
+):
+    api.absent = frozenset(absent)
+    api.put(a_gpu_node("gpu-1", gpus=2))
+    api.put(a_gpu_node("gpu-2", gpus=2))
+    serving = SMALL | {"gpusPerReplica": 4, "nodesPerReplica": 2}
+    path = a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, serving=serving)
+    rung = rungs_of(await against(kubeconfig, path))["r0"]
+
+    assert rung["verdict"] == verdict
+    assert verdict == "Fits" or rung["reason"] == "LeaderWorkerSetNotServed"
+
+
+async def test_of_a_stable_that_spans_nodes_all_gpus_are_inherited(tmp_path, api, kubeconfig, read):
+    api.put(a_gpu_node())
+    api.put(SERVICE.new("team", "chat", spec={"selector": {"app": "chat"}, "ports": [{"port": 80}]}))
+    pod = a_pod("chat-0", "team", 1, labels={"app": "chat"})
+    pod["metadata"]["annotations"] = {GROUP_SIZE: "2"}
+    api.put(pod)
+    path = a_model(tmp_path, {"artifact": "https://m.example/bf16/"}, serving=SMALL)
+    serving = rungs_of(await against(kubeconfig, path))["r0"]["serving"]
+
+    assert (serving["gpusPerReplica"], serving["nodesPerReplica"]) == (2, 2)
 
 
 async def test_a_rung_that_only_waits_for_room_counts_as_one_that_fits(tmp_path, api, kubeconfig, read):

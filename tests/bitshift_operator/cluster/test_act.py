@@ -16,7 +16,6 @@ from bitshift_operator.cluster.errors import Conflict
 from bitshift_operator.cluster.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
-    HTTP_ROUTE,
     JOB,
     MODEL_REVISION,
     POD,
@@ -26,10 +25,9 @@ from bitshift_operator.cluster.kinds import (
     SERVICE_ACCOUNT,
 )
 from bitshift_operator.settings import Settings
-from tests import scenery
 from tests.bitshift_core.rollout.snapshots import a_model, a_snapshot
 from tests.bitshift_core.starting.excerpts import RULES
-from tests.builders import NOW, an_overlay
+from tests.builders import NOW
 from tests.direct import Direct
 from tests.fake_api import FakeApi
 
@@ -98,16 +96,6 @@ async def test_a_release_that_claims_devices_gets_its_template_before_its_pods(a
 
     assert order == [MODEL_REVISION, SERVICE, RESOURCE_CLAIM_TEMPLATE, DEPLOYMENT]
     assert api.get(RESOURCE_CLAIM_TEMPLATE, "team", release.revision)["spec"]["spec"] == CLAIM
-
-
-async def test_a_template_of_claims_goes_with_its_release(api, turn):
-    api.put(RESOURCE_CLAIM_TEMPLATE.new("team", "chat-q4-1", spec={}))
-    claims = [{"name": "gpus", "resourceClaimTemplateName": "chat-q4-1"}]
-    pods = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {"resourceClaims": claims}}}
-    made = api.put(DEPLOYMENT.new("team", "chat-q4-1", spec=pods))
-    await turn(a_snapshot(deployments={"chat-q4-1": made})).act((plan.RemoveRelease("chat-q4-1"),))
-
-    assert found(api, DEPLOYMENT) == found(api, RESOURCE_CLAIM_TEMPLATE) == []
 
 
 async def test_what_was_made_already_is_made_again_without_harm(api, turn):
@@ -229,57 +217,6 @@ async def test_evidence_that_somebody_else_counted_meanwhile_is_never_written_ov
 
     with pytest.raises(Conflict):
         await turn(stale).act((plan.SaveEvidence(LiveState(seen={"acme": 1})),))
-
-
-@pytest.mark.parametrize("named", ["chat-q4-1", "chat-relay-candidate"])
-async def test_no_pods_end_while_a_route_read_just_now_leads_to_them(api, turn, named):
-    route = scenery.users_route()
-    route["spec"]["rules"][0]["backendRefs"] = [{"name": named, "port": 80}]
-    api.put(route)
-    api.put(DEPLOYMENT.new("team", "chat-q4-1", spec={}))
-    await turn(overlay=an_overlay("first")).act((plan.RemoveRelease("chat-q4-1"),))
-
-    assert found(api, DEPLOYMENT) == ["chat-q4-1"]
-
-
-async def test_the_service_goes_before_its_pods_so_that_nothing_is_left_unfound(api, turn):
-    api.put(SERVICE.new("team", "chat-q4-1", spec={}))
-    api.put(DEPLOYMENT.new("team", "chat-q4-1", spec={}))
-    order = []
-    api.after = lambda verb, target: order.append(target.kind)
-    await turn().act((plan.RemoveRelease("chat-q4-1"),))
-
-    assert order == [SERVICE, DEPLOYMENT]
-
-
-@pytest.fixture
-def stable(api):
-    return api.put(scenery.stable_deployment())
-
-
-def replicas(api):
-    return api.get(DEPLOYMENT, "team", "chat")["spec"]["replicas"]
-
-
-async def test_the_old_pods_are_ended_and_their_deployment_stays(api, turn, stable):
-    await turn().act((plan.ScaleStableToZero(),))
-
-    assert replicas(api) == 0
-
-
-async def test_what_an_autoscaler_owns_is_left_alone(api, turn, stable):
-    scaler = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "chat"}}}
-    await turn(a_snapshot(autoscalers=[scaler])).act((plan.ScaleStableToZero(),))
-
-    assert replicas(api) == 2
-
-
-async def test_what_any_route_leads_to_is_left_alone(api, turn, stable):
-    api.put(scenery.users_route() | {"metadata": {"name": "batch", "namespace": "team"}})
-    await turn().act((plan.ScaleStableToZero(),))
-
-    assert replicas(api) == 2
-    assert found(api, HTTP_ROUTE) == ["batch"]
 
 
 async def test_a_reading_is_given_the_secret_by_name_and_the_mirror_of_the_settings(api, turn):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from bitshift_core.fit.workloads import GROUP_INDEX, SET_NAME, WORKER_INDEX
 from bitshift_core.rollout import names
 from bitshift_core.rollout.phases import decide
 from bitshift_core.rollout.seeing import see
@@ -55,11 +56,12 @@ async def test_of_a_pod_that_crashed_the_container_before_is_read_too(api):
         answering(of_release(ready=True)),
         of_release(role="relay"),
         of_release(role="baseline"),
+        of_release(role="baseline-worker"),
         of_release(deletionTimestamp="2027-01-15T08:00:00Z"),
         of_release(a_container({"waiting": {"reason": "ContainerCreating"}})),
         of_release(scheduled=False, annotations={names.ANSWERED: "of the container before"}),
     ],
-    ids=["answered", "relay", "baseline", "leaving", "not-there-yet", "answered-before"],
+    ids=["answered", "relay", "baseline", "baseline-worker", "leaving", "not-there-yet", "answered-before"],
 )
 async def test_no_other_log_is_read(api, pod):
     api.logs["team", "p"] = "Users' words."
@@ -78,7 +80,25 @@ async def test_a_candidate_that_the_relay_leads_to_reads_no_logs_however_new_its
     pod = of_release()
     relay = {"metadata": {"annotations": {names.REVISION: pod["metadata"]["labels"][names.REVISION]}}}
 
-    assert await read(api, pod, snapshot=a_snapshot(deployments={"chat-relay": relay})) == {}
+    assert await read(api, pod, snapshot=a_snapshot(workloads={"chat-relay": relay})) == {}
+
+
+def of_group(pod, worker):
+    pod["metadata"]["labels"] |= {SET_NAME: "set", GROUP_INDEX: "0", WORKER_INDEX: worker}
+    return pod
+
+
+async def test_what_a_worker_says_is_read_until_the_pod_that_it_computes_for_answered(api):
+    worker = of_group(of_release(name="p-0-1", role="release-worker", ready=True), "1")
+
+    assert set(await read(api, of_group(of_release(name="p-0"), "0"), worker)) == {"p-0", "p-0-1"}
+    assert await read(api, of_group(answering(of_release(name="p-0", ready=True)), "0"), worker) == {}
+
+
+async def test_a_pod_that_will_answer_is_read_before_those_that_compute_for_it(api):
+    workers = [of_group(of_release(name=f"a-{each}", role="release-worker"), str(each)) for each in range(1, 9)]
+
+    assert "leader" in await read(api, *workers, of_group(of_release(name="leader"), "0"))
 
 
 async def test_one_turn_reads_the_logs_of_a_few_pods(api):
@@ -101,7 +121,7 @@ def running(snapshot, pod):
     revision = see(snapshot).releases[0].revision
     labels = names.labels("chat", revision=revision, role="release")
     deployment = {"metadata": {"name": revision}, "spec": {"replicas": 1, "selector": {"matchLabels": labels}}}
-    return replace(snapshot, pods=[pod], deployments={revision: deployment})
+    return replace(snapshot, pods=[pod], workloads={revision: deployment})
 
 
 async def test_a_stage_in_the_log_is_in_the_next_turns_sentence(api):

@@ -12,6 +12,7 @@ from bitshift_operator.cluster.kinds import (
     DEPLOYMENT,
     HTTP_ROUTE,
     KINDS,
+    LEADER_WORKER_SET,
     NODE,
     POD,
     QUANTIZED_MODEL,
@@ -101,6 +102,16 @@ async def test_a_stable_without_a_deployment_is_read_from_one_of_its_pods(api, s
 
     assert found.home_owner is None
     assert found.home_pods[0]["spec"]["containers"][0]["args"]
+
+
+async def test_a_stable_on_nodes_is_read_from_what_makes_its_groups(api, snapshot):
+    template = api.get(DEPLOYMENT, "team", "chat")["spec"]["template"]
+    api.remove(DEPLOYMENT, "team", "chat")
+    group = {"size": 2, "workerTemplate": template}
+    api.put(LEADER_WORKER_SET.new("team", "chat", spec={"replicas": 1, "leaderWorkerTemplate": group}))
+    found = await snapshot()
+
+    assert (found.home_owner["kind"], found.serves_groups) == ("LeaderWorkerSet", True)
 
 
 async def test_after_a_promotion_home_is_the_promoted_pods_and_the_users_own_stay_known(api, snapshot):

@@ -42,7 +42,7 @@ def caches():
 def read(*revisions):
     model = QUANTIZED_MODEL.new("team", "chat", spec={})
     made = {name: DEPLOYMENT.new("team", name, spec={}) for name in revisions}
-    return Snapshot(now=0, model=model, engines=ENGINES, deployments=made)
+    return Snapshot(now=0, model=model, engines=ENGINES, workloads=made)
 
 
 def test_what_did_not_change_is_not_counted_again(caches):

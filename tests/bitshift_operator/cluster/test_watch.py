@@ -136,6 +136,12 @@ async def test_an_optional_kind_may_be_absent(kube: Kube, api: FakeApi):
     api.interrupt = refuse
     async with running(Reflector(kube, HTTP_ROUTE, Cache(slim), optional=True)) as reflector:
         assert len(reflector.cache) == 0
+        assert not reflector.cache.is_served
+
+
+async def test_a_kind_that_is_there_is_served_however_few_there_are_of_it(kube: Kube, api: FakeApi):
+    async with running(Reflector(kube, HTTP_ROUTE, Cache(slim), optional=True)) as reflector:
+        assert reflector.cache.is_served
 
 
 async def test_one_odd_object_does_not_blind_us_to_the_others(kube: Kube, api: FakeApi):

@@ -1,10 +1,11 @@
 import copy
 
+from bitshift_core.api.catalogue import Argument, ArgumentSource
 from bitshift_core.api.v1alpha1 import CaBundle, EnvironmentVariable
 from bitshift_core.artifact.digests import text_digest
 from bitshift_core.rollout import names
 from bitshift_core.rollout.releases import Beside
-from bitshift_operator.resources import ArtifactAccess, deployment, resource_claim_template
+from bitshift_operator.resources import ArtifactAccess, deployment, resource_claim_template, service
 from tests import scenery
 from tests.bitshift_core.artifact.test_adapter import an_adapter
 from tests.bitshift_core.rollout.snapshots import PROFILE
@@ -74,6 +75,61 @@ def test_a_pod_that_ends_has_time_for_its_streams():
     assert "lifecycle" not in container_of(a_release(profile=PROFILE.model_copy(update={"pre_stop_seconds": 0})))
 
 
+SPANNING = PROFILE.model_copy(
+    update={
+        "args": (
+            *PROFILE.args,
+            Argument(flag="--stages", source=ArgumentSource.PIPELINE_PARALLEL),
+            Argument(flag="--nodes", source=ArgumentSource.NODES_PER_REPLICA),
+            Argument(flag="--computes-only", when=ArgumentSource.NODE_ROLE, equals="Worker"),
+        )
+    }
+)
+
+
+def group_of(**more):
+    made = a_release(profile=SPANNING, gpusPerReplica=6, nodesPerReplica=3, replicas=2, **more)
+    return made, made["spec"]["leaderWorkerTemplate"]
+
+
+def test_a_replica_that_spans_nodes_is_a_group_that_starts_and_ends_as_one():
+    made, group = group_of()
+
+    assert (made["apiVersion"], made["kind"]) == ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")
+    assert made["metadata"]["ownerReferences"] == [OWNER.reference()]
+    assert (made["spec"]["replicas"], group["size"], group["restartPolicy"]) == (2, 3, "RecreateGroupOnPodRestart")
+
+
+def test_a_groups_own_service_is_not_called_like_the_releases():
+    assert group_of()[0]["spec"]["networkConfig"] == {"subdomainPolicy": "UniquePerReplica"}
+
+
+def test_only_the_pod_that_answers_is_what_the_releases_service_selects():
+    _, group = group_of()
+    selector = service.release(OWNER, REVISION, 8080)["spec"]["selector"].items()
+
+    assert selector <= group["leaderTemplate"]["metadata"]["labels"].items()
+    assert not selector <= group["workerTemplate"]["metadata"]["labels"].items()
+    assert group["workerTemplate"]["metadata"]["labels"][names.REVISION] == REVISION
+
+
+def test_a_worker_differs_from_its_leader_by_what_a_server_has_alone():
+    _, group = group_of()
+    leader, worker = (group[each]["spec"] for each in ("leaderTemplate", "workerTemplate"))
+    serving, computing = leader["containers"][0], worker["containers"][0]
+
+    assert set(serving) - set(computing) == {"ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"}
+    assert computing["args"] == [*serving["args"], "--computes-only"]
+    assert {key for key in leader if leader[key] != worker[key]} <= {"containers", "terminationGracePeriodSeconds"}
+
+
+def test_each_pod_of_a_group_asks_for_its_share_of_gpus():
+    _, group = group_of()
+    pods = [group[each]["spec"]["containers"][0] for each in ("leaderTemplate", "workerTemplate")]
+
+    assert [pod["resources"]["limits"] for pod in pods] == [{"nvidia.com/gpu": "2"}] * 2
+
+
 def test_an_engine_that_still_loads_can_be_ended_because_it_is_not_process_one():
     assert pod_of(a_release())["shareProcessNamespace"] is True
 
@@ -85,7 +141,7 @@ def test_a_start_is_given_as_long_as_it_is_believed_alive():
 
 
 def test_the_baseline_is_the_users_pod_under_labels_that_no_service_of_theirs_selects():
-    manifest = deployment.baseline(OWNER, USERS_POD)
+    manifest = deployment.baseline(OWNER, [USERS_POD])
 
     assert container_of(manifest) == USERS_POD["containers"][0]
     assert manifest["spec"]["template"]["metadata"]["labels"] == names.labels("chat", role="baseline")
@@ -95,7 +151,7 @@ def test_the_baseline_is_the_users_pod_under_labels_that_no_service_of_theirs_se
 def test_the_baseline_stands_beside_the_original():
     pod = copy.deepcopy(USERS_POD) | {"nodeName": "node-1", "hostNetwork": True, "affinity": {"podAntiAffinity": {}}}
     pod["containers"][0]["ports"][0]["hostPort"] = 9000
-    made = pod_of(deployment.baseline(OWNER, pod))
+    made = pod_of(deployment.baseline(OWNER, [pod]))
 
     assert made.keys().isdisjoint({"nodeName", "hostNetwork", "affinity"})
     assert "hostPort" not in made["containers"][0]["ports"][0]
