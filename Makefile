@@ -48,7 +48,7 @@ check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fa
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/pytest tests -m "not alone" -n auto --dist loadfile
-	.venv/bin/pytest $(ALONE) -n auto
+	.venv/bin/pytest $(ALONE) -m alone -n auto
 	$(HELM) lint --strict charts/bitshift
 
 .PHONY: e2e

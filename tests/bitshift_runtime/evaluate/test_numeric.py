@@ -111,6 +111,7 @@ async def test_a_parent_that_does_not_know_the_texts_judges_nobody(tmp_path):
     assert "the parent itself finds the texts unlikely" in report.message
 
 
+@pytest.mark.alone
 async def test_slow_engines_are_judged_by_what_they_said_in_time(tmp_path):
     slow = {"answer_seconds": 0.4}
 
