@@ -83,7 +83,7 @@ BASE_IMAGES: tuple[Binary | Debian, ...] = (
     Binary("bitshift.local/coredns:1", "coredns", COREDNS_VERSION, ("/coredns",)),
     Binary("bitshift.local/traefik:1", "traefik", TRAEFIK_VERSION, ("/traefik",)),
     Binary("bitshift.local/prometheus:1", "prometheus", PROMETHEUS_VERSION, ("/prometheus",)),
-    Debian(BASE_PYTHON, "bookworm", ("ca-certificates", "python3", "python3-venv")),
+    Debian(BASE_PYTHON, "bookworm", ("ca-certificates", "libstdc++6", "python3", "python3-venv")),
     Debian(LLAMA_CPP, "sid", ("ca-certificates", "llama.cpp-tools"),
            f'USER {NOBODY}\nENTRYPOINT ["llama-server"]\n'),
 )  # fmt: skip
