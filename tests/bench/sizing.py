@@ -19,7 +19,6 @@ from bitshift_core.fit.engines import EngineConstants, VllmBand, version_of
 from bitshift_core.fit.spending import spending_of
 from bitshift_core.fit.units import GIB
 from tests.bench.sizing_cases import Case, case_of
-from tests.bench.sizing_fit import crossed
 from tests.bitshift_core.fit.builders import constants
 
 SHIPPED = Path(__file__).with_name("sizing_cases.jsonl")
@@ -87,6 +86,8 @@ def main() -> None:
     show_versions(results)
     show_worst(results)
     show_bands(results)
+    from tests.bench.sizing_fit import crossed  # scipy takes a second to load, and tests read this module
+
     for line in crossed([(one.case, one.seen) for one in results]):
         print(line)
     print(summary(results))
