@@ -36,7 +36,7 @@ test-all: check ## `check` with all examples, all of e2e/, then every benchmark
 test test-all: export EXAMPLES = all
 
 .PHONY: check
-check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests, the chart
+check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests (with few examples), the chart
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
