@@ -42,7 +42,7 @@ test-vllm: ## Every format that vLLM reads, on a real vLLM for CPUs
 test test-all: export EXAMPLES = all
 
 .PHONY: check
-check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests, the chart
+check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests (with few examples), the chart
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

@@ -75,11 +75,18 @@ class CurrentCluster:
     def provide_models(self, namespace: str) -> None:
         """Copy the model's files into a claim of the cluster's default storage class, by a pod that only writes them."""
         claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}}
+        container = {
+            "name": "writer",
+            "image": self.project_images[1],
+            "command": ["sleep", "900"],
+            "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+        }
         writer = {
-            "containers": [{"name": "writer", "image": self.project_images[1], "command": ["sleep", "900"],
-                            "volumeMounts": [{"name": "models", "mountPath": "/models"}]}],
-            "securityContext": {"fsGroup": 65532}, "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
-        }  # fmt: skip
+            "containers": [container],
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {"fsGroup": 65532},
+            "volumes": [{"name": "models", "persistentVolumeClaim": {"claimName": "models"}}],
+        }
         metadata = {"namespace": namespace, "name": "models"}
         apply(
             self,

@@ -89,7 +89,7 @@ def _with_frozen_edges(state: LiveState) -> LiveState:
     known = {
         metric: {int(index): count for index, count in bins.items()}
         for metric, bins in state.histograms.items()
-        if sum(bins.values()) >= LEAST_LATENCIES and metric not in state.edges
+        if sum(bins.values()) >= LEAST_LATENCIES
     }
     edges = {metric: _quantiles(bins) for metric, bins in known.items()}
     past = {

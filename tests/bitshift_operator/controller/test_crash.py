@@ -151,7 +151,7 @@ async def test_whenever_the_operator_dies_users_are_answered_and_it_ends_as_if_i
 
     assert main.status.get("phase", "") == SCENES[name].phase
     assert len(deaths) > 3
-    for number, play in enumerate(deaths[:: 1 if WIDE else 4]):
+    for number, play in list(enumerate(deaths))[:: 1 if WIDE else 4]:
         play.api.after = watching(play)
         await rejoin(play, states, f"{name}, after its change number {number}")
 
