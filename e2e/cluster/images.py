@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import builder
+from e2e.cluster import builder, preflight
 from e2e.cluster.commands import ClusterError, retried, run, step
 from e2e.cluster.settings import COREDNS_VERSION, KUBERNETES_VERSION, PROMETHEUS_VERSION, TRAEFIK_VERSION, Paths
 
@@ -96,6 +96,7 @@ class Project:
     image: str
     dockerfile: str
     sources: tuple[str, ...] = ("pyproject.toml", "operator", "runtime")
+    build_gib: int = 1  # layers, archive and what containerd unpacks
 
     def inputs(self, base: str) -> str:
         """Return a hash of every file that reaches the image."""
@@ -116,7 +117,7 @@ PROJECT_IMAGES = (  # the operator's, the runtime's, then what tests need
 )
 
 
-VLLM = Project("bitshift.local/vllm-cpu:0.32.0", "e2e/vllm/image/Dockerfile", ("e2e/vllm/image",))
+VLLM = Project("bitshift.local/vllm-cpu:0.32.0", "e2e/vllm/image/Dockerfile", ("e2e/vllm/image",), build_gib=22)
 """Six gigabytes: made for the tests that need it, and not by `up`."""
 
 
@@ -166,6 +167,7 @@ def build_project_image(paths: Paths, image: Project) -> Path:
         raise ClusterError(f"{image.image} must have {', '.join(image.sources)} and {image.dockerfile}.")
     target = archive(paths, image.image, image.inputs(base.name))
     if not target.exists():
+        preflight.check_room(paths, image.build_gib, image.image)
         with step(f"build image {image.image}"):
             builder.ensure_known(paths, BASE_PYTHON, base)
             builder.build(paths, image.image, REPOSITORY, REPOSITORY / image.dockerfile, target, base=BASE_PYTHON)

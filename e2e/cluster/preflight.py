@@ -47,10 +47,21 @@ def needs_disk(paths: Paths) -> str:
     """Return how much room is missing."""
     paths.cache.mkdir(parents=True, exist_ok=True)
     built = all(binaries.is_built(build, paths) for build in binaries.builds())
-    needed, free = (WARM_GIB if built else COLD_GIB), shutil.disk_usage(paths.cache).free / GIB
-    if free >= needed:
+    return lacks_room(paths, WARM_GIB if built else COLD_GIB)
+
+
+def lacks_room(paths: Paths, needed_gib: int) -> str:
+    """Return how much room is missing below the cache."""
+    free_gib = shutil.disk_usage(paths.cache).free / GIB
+    if free_gib >= needed_gib:
         return ""
-    return f"{paths.cache} must have {needed} GiB free and has {free:.1f}; make room or set BITSHIFT_CACHE elsewhere."
+    return f"{paths.cache} must have {needed_gib} GiB free and has {free_gib:.1f}; make room or set BITSHIFT_CACHE elsewhere."
+
+
+def check_room(paths: Paths, needed_gib: int, what: str) -> None:
+    """Refuse what would fill the disk half-way."""
+    if lack := lacks_room(paths, needed_gib):
+        raise ClusterError(f"There is no room for {what}: {lack}")
 
 
 def needs_short_path(paths: Paths) -> str:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from e2e.cluster import Paths
+from e2e.cluster import Paths, preflight
 from e2e.cluster.commands import retried, run, step
 from e2e.cluster.packages import install
 from e2e.models import SHIPPED, make_models, model_file
@@ -18,6 +18,7 @@ PROGRAMS = (HERE / "checkpoints.py", HERE / "packing.py")
 MADE_FROM = {"W4A16-DAMAGED": "W4A16"}
 """What is not made from the 16-bit parent; that itself comes from the GGUF file."""
 NAMES = ("BF16", "W4A16", "W4A16-DAMAGED", "INT8", "FP8", "FP8-BLOCK", "W8A16", "AWQ", "AWQ-SHUFFLED", "GPTQ")
+ENVIRONMENT_GIB = 8
 REQUIREMENTS = ("llmcompressor==0.14.0.1", "gguf==0.19.0")
 
 
@@ -67,6 +68,7 @@ def environment(paths: Paths) -> Path:
     python, mark = folder / "bin" / "python", folder / ".requirements"
     if not mark.exists() or mark.read_text() != repr(REQUIREMENTS):
         install(paths)
+        preflight.check_room(paths, ENVIRONMENT_GIB, "llm-compressor and its torch")
         with step("install llm-compressor", "4 GB, first time: about two minutes"):
             shutil.rmtree(folder, ignore_errors=True)
             run(sys.executable, "-m", "venv", folder)
