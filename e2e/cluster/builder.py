@@ -91,6 +91,11 @@ def ensure_known(paths: Paths, image: str, archived: Path) -> None:
     marker.touch()
 
 
+def forget_unused(paths: Paths) -> None:
+    """Delete the layers that no named image is made of any more."""
+    run(*buildah(paths), "rmi", "--prune", log=paths.log / "images.log")
+
+
 def name_in(archived: Path) -> str:
     """Return the name that an archive carries."""
     with tarfile.open(archived) as tar:
