@@ -83,10 +83,15 @@ BASE_IMAGES: tuple[Binary | Debian, ...] = (
     Binary("bitshift.local/coredns:1", "coredns", COREDNS_VERSION, ("/coredns",)),
     Binary("bitshift.local/traefik:1", "traefik", TRAEFIK_VERSION, ("/traefik",)),
     Binary("bitshift.local/prometheus:1", "prometheus", PROMETHEUS_VERSION, ("/prometheus",)),
-    Debian(BASE_PYTHON, "bookworm", ("ca-certificates", "libstdc++6", "python3", "python3-venv")),
+    Debian(BASE_PYTHON, "bookworm", ("ca-certificates", "python3", "python3-venv")),
     Debian(LLAMA_CPP, "sid", ("ca-certificates", "llama.cpp-tools"),
            f'USER {NOBODY}\nENTRYPOINT ["llama-server"]\n'),
 )  # fmt: skip
+
+
+BASE_ENGINE = Debian("bitshift.local/base-engine:1", "bookworm",
+                     ("ca-certificates", "libnuma1", "libstdc++6", "python3", "python3-venv"))  # fmt: skip
+"""What an engine written in Python and C++ stands on: made for the tests that need it, and not by `up`."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Project:
     image: str
     dockerfile: str
     sources: tuple[str, ...] = ("pyproject.toml", "operator", "runtime")
+    base: str = BASE_PYTHON
     build_gib: int = 1  # layers, archive and what containerd unpacks
 
     def inputs(self, base: str) -> str:
@@ -117,7 +123,7 @@ PROJECT_IMAGES = (  # the operator's, the runtime's, then what tests need
 )
 
 
-VLLM = Project("bitshift.local/vllm-cpu:0.32.0", "e2e/vllm/image/Dockerfile", ("e2e/vllm/image",), build_gib=22)
+VLLM = Project("bitshift.local/vllm-cpu:0.32.0", "e2e/vllm/image/Dockerfile", ("e2e/vllm/image",), BASE_ENGINE.image, build_gib=22)
 """Six gigabytes: made for the tests that need it, and not by `up`."""
 
 
@@ -143,7 +149,7 @@ def build_base_images(paths: Paths) -> list[Path]:
 
 def built(paths: Paths, name: str) -> Path:
     """Return the archive of one of these images, which is made now if it is not there."""
-    image = next(each for each in BASE_IMAGES if each.image == name)
+    image = next(each for each in (*BASE_IMAGES, BASE_ENGINE) if each.image == name)
     target = archive(paths, name, image.inputs())
     if not target.exists():
         with step(f"build image {name}"), tempfile.TemporaryDirectory(dir=paths.cache) as folder:
@@ -162,15 +168,15 @@ def build_project_images(paths: Paths) -> list[Path]:
 
 def build_project_image(paths: Paths, image: Project) -> Path:
     """Build an image of the project's own where its sources changed since the last time, and return its archive."""
-    base = built(paths, BASE_PYTHON)
+    base = built(paths, image.base)
     if not image.is_written():
         raise ClusterError(f"{image.image} must have {', '.join(image.sources)} and {image.dockerfile}.")
     target = archive(paths, image.image, image.inputs(base.name))
     if not target.exists():
         preflight.check_room(paths, image.build_gib, image.image)
         with step(f"build image {image.image}"):
-            builder.ensure_known(paths, BASE_PYTHON, base)
-            builder.build(paths, image.image, REPOSITORY, REPOSITORY / image.dockerfile, target, base=BASE_PYTHON)
+            builder.ensure_known(paths, image.base, base)
+            builder.build(paths, image.image, REPOSITORY, REPOSITORY / image.dockerfile, target, base=image.base)
         forget_older(paths, image.image, target)
     return target
 
