@@ -8,7 +8,7 @@ CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
 HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
 export PYTHONDONTWRITEBYTECODE :=   # compiled once, not at every start
 # A word like TESTS=e2e/test_rollback.py narrows `make e2e` down; `make test-all` runs all of e2e/.
-TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
+TESTS ?= $(addprefix e2e/,test_bad_input.py test_judging.py test_rollout.py test_rollback.py vllm/test_rollout.py)
 
 .PHONY: help
 help: ## Show this list
@@ -29,7 +29,7 @@ demo-down: venv ## End the demo and the cluster that it started
 test: check e2e ## Everything that a change must pass: `check` with all examples of its property tests, then `e2e`
 
 .PHONY: test-all
-test-all: check ## `check` with all examples, all of e2e/, then every benchmark
+test-all: check ## `check` with all examples, all of e2e/ with every format of vLLM, then every benchmark
 	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm --ignore=e2e/placement'
 	$(MAKE) e2e TESTS=e2e/placement
 	$(MAKE) test-vllm

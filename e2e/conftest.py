@@ -40,7 +40,9 @@ ORDER = tuple(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the story in its order: what comes back can only come back to what was promoted before."""
-    items.sort(key=lambda item: ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER))
+    here, last = Path(__file__).parent, len(ORDER)
+    told = {here / f"{name}.py": place for place, name in enumerate(ORDER)}
+    items.sort(key=lambda item: told.get(item.path, last))
 
 
 @pytest.hookimpl(hookwrapper=True)
