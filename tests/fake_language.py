@@ -43,7 +43,7 @@ class Language:
         return _logprobs(self.noise, self.knows, word)
 
     def likeliest(self, word, count):
-        return sorted(self.logprobs(word).items(), key=lambda pair: -pair[1])[:count]
+        return _likeliest(self.noise, self.knows, word)[:count]
 
     def score(self, text, count):
         """Return each word with its log-probability and the likeliest in its place; nothing is known of the first."""
@@ -52,6 +52,11 @@ class Language:
         for before, word in pairwise(cut):
             known = self.logprobs(before)
             yield word, known.get(word, -20.0), self.likeliest(before, count)
+
+
+@cache
+def _likeliest(noise, knows, word):
+    return sorted(_logprobs(noise, knows, word).items(), key=lambda pair: -pair[1])
 
 
 @cache
