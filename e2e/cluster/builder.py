@@ -54,7 +54,15 @@ def build(paths: Paths, image: str, context: Path, dockerfile: Path, target: Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_suffix(".part")
     fresh.unlink(missing_ok=True)
-    told = [*tool, "push", *policy, "--compression-format", "zstd", image, f"oci-archive:{fresh}:{image}"]  # gzip: minutes
+    told = [
+        *tool,
+        "push",
+        *policy,
+        "--compression-format",
+        "zstd",
+        image,
+        f"oci-archive:{fresh}:{image}",
+    ]  # gzip: minutes
     run(*told, log=log)
     fresh.replace(target)
 

@@ -123,7 +123,9 @@ PROJECT_IMAGES = (  # the operator's, the runtime's, then what tests need
 )
 
 
-VLLM = Project("bitshift.local/vllm-cpu:0.32.0", "e2e/vllm/image/Dockerfile", ("e2e/vllm/image",), BASE_ENGINE.image, build_gib=22)
+VLLM = Project(
+    "bitshift.local/vllm-cpu:0.32.0", "e2e/vllm/image/Dockerfile", ("e2e/vllm/image",), BASE_ENGINE.image, build_gib=22
+)
 """Six gigabytes: made for the tests that need it, and not by `up`."""
 
 

@@ -15,9 +15,8 @@ from e2e.models import SHIPPED, make_models, model_file
 
 HERE = Path(__file__).parent
 PROGRAMS = (HERE / "checkpoints.py", HERE / "packing.py")
-MADE_FROM = {"W4A16-DAMAGED": "W4A16"}
+MADE_FROM = {"W4A16-DAMAGED": "W4A16", "INT8-DAMAGED": "INT8"}
 """What is not made from the 16-bit parent; that itself comes from the GGUF file."""
-NAMES = ("BF16", "W4A16", "W4A16-DAMAGED", "INT8", "FP8", "FP8-BLOCK", "W8A16", "AWQ", "AWQ-SHUFFLED", "GPTQ")
 ENVIRONMENT_GIB = 8
 REQUIREMENTS = ("llmcompressor==0.14.0.1", "gguf==0.19.0")
 

@@ -107,7 +107,7 @@ def main(name: str, source: Path, target: Path) -> None:
             packed_checkpoint(source, target, AWQ, lambda found: awq_tensors(found, order))
         case "GPTQ":
             packed_checkpoint(source, target, GPTQ, gptq_tensors)
-        case "W4A16-DAMAGED":
+        case "W4A16-DAMAGED" | "INT8-DAMAGED":
             damaged(source, target)
         case _:
             compressed(source, target, SCHEMES[name])

@@ -1,10 +1,25 @@
 """What the tests of vLLM ask for: the same model in another format, judged as two shared cores allow."""
 
+from pathlib import Path
 from typing import Any
 
 from e2e.vllm.artifacts import uri
 
+INSTRUCTIONS = frozenset(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].partition("\n")[0].upper().split())
+"""What this machine's CPU can do: vLLM has another build for CPUs with AVX-512, and only that one runs four bits."""
+RUNS_FOUR_BITS = "AVX512F" in INSTRUCTIONS
+KERNELS = {
+    "W4A16": "CPUWNA16LinearKernel",
+    "AWQ": "CPUWNA16LinearKernel",
+    "GPTQ": "CPUWNA16LinearKernel",
+    "INT8": "CPUInt8ScaledMMLinearKernel",
+    "FP8": "ChannelWiseTorchFP8ScaledMMLinearKernel",
+}
+FORMAT = "W4A16" if RUNS_FOUR_BITS else "INT8"
+"""The fewest bits that this CPU has a kernel for."""
 BOUNDED = ["--enforce-eager", "--kv-cache-memory-bytes", "268435456"]
+UNCOMPILED = [{"name": "TORCHDYNAMO_DISABLE", "value": "1"}]
+"""As stable has it: the image has no compiler."""
 GATES = {
     "quality": {"maxSeconds": 300, "suites": [{"name": "starter-facts", "marginPoints": 30}]},
     "load": {"requestsPerMinute": 60, "seconds": 26, "promptTokens": 100, "replyTokens": 4, "slowerPercent": 900},
@@ -37,7 +52,7 @@ def a_spec(*names: str, traffic: dict[str, Any] = JUDGED_ONLY, **serving: Any) -
     """Return the spec of a model with these checkpoints as its ladder, beside the stable one."""
     return {
         "stable": {"service": "chat"},
-        "serving": {"extraArgs": BOUNDED} | serving,
+        "serving": {"extraArgs": BOUNDED, "env": UNCOMPILED} | serving,
         "ladder": [rung(name) for name in names],
         "gates": GATES,
         "traffic": traffic,

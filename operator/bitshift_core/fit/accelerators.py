@@ -6,10 +6,12 @@ and how much memory they have (`offers`).
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 MAJOR_LABEL, MINOR_LABEL = "nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor"
+CPUID_LABEL = "feature.node.kubernetes.io/cpu-cpuid."
+"""What node feature discovery writes before the name of each instruction set that it found."""
 _CAPABILITY = re.compile(r"^(\d{1,2})\.(\d{1,2})")
 _NOT_A_SIGN = re.compile(r"[^A-Za-z0-9]")
 
@@ -24,6 +26,8 @@ class Accelerator:
     family: str = ""
     """AMD's instruction set: gfx942."""
     product: str = ""
+    instructions: frozenset[str] | None = None
+    """What a CPU can do beyond the usual, as node feature discovery names it: AVX512F."""
 
     @property
     def words(self) -> str:
@@ -37,6 +41,17 @@ class Accelerator:
 
 
 CPU = Accelerator("cpu")
+
+
+def cpu(labels: Mapping[str, str]) -> Accelerator:
+    """Return what node feature discovery's labels tell; without AVX among them they are not of an x86 CPU, or absent."""
+    found = {name.removeprefix(CPUID_LABEL) for name, value in labels.items() if is_cpuid(name) and value == "true"}
+    return replace(CPU, instructions=frozenset(found) if "AVX" in found else None)
+
+
+def is_cpuid(label: str) -> bool:
+    """Return whether a label tells an instruction set."""
+    return label.startswith(CPUID_LABEL)
 
 
 def nvidia(labels: Mapping[str, str], product: str, products: Mapping[str, str]) -> Accelerator:

@@ -29,9 +29,27 @@ def affinity_for(fitting: Sequence[Kind], refused: Sequence[Kind], *, needed_byt
             admits(expressions, kind.labels) for kind in refused
         ):
             return _required([{"matchExpressions": expressions}])
+    return _by_name(fitting)
+
+
+def _by_name(fitting: Sequence[Kind]) -> dict[str, Any]:
     names = sorted({node.name for kind in fitting for node in kind.nodes})
     fields = [{"key": "metadata.name", "operator": "In", "values": [name]} for name in names]
     return _required([{"matchFields": [field]} for field in fields])
+
+
+def affinity_of_hosts(able: Sequence[Kind], unable: Sequence[Kind]) -> dict[str, Any] | None:
+    """Return what keeps pods from hosts whose CPUs have no kernel: an instruction set that only the others have.
+
+    None where there is nothing to keep them from; how much memory a host has the scheduler knows by itself.
+    """
+    if not unable:
+        return None
+    shared = set.intersection(*({name for name, value in kind.labels.items() if value == "true"} for kind in able))
+    for label in sorted(shared):
+        if not any(kind.labels.get(label) == "true" for kind in unable):
+            return _required([{"matchExpressions": [{"key": label, "operator": "In", "values": ["true"]}]}])
+    return _by_name(able)
 
 
 def admits(expressions: Sequence[Expression], labels: Labels) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .accelerators import CPU, MAJOR_LABEL, MINOR_LABEL, Accelerator, amd, nvidia
+from .accelerators import MAJOR_LABEL, MINOR_LABEL, Accelerator, amd, cpu, is_cpuid, nvidia
 from .need import Need
 from .offers import AMD_MEMORY_LABELS, AMD_PRODUCT_LABELS, MEMORY_LABEL, PRODUCT_LABEL, SHARING_LABEL, Offer
 from .placement import POOL_LABELS, Node, Taint, is_selected, tolerates
@@ -43,7 +43,7 @@ class Kind:
         """Return what kind of GPU it is, as kernels ask; the host's CPU where there is none."""
         offer = self.offer
         if offer is None:
-            return CPU
+            return cpu(self.labels)
         if offer.platform == "rocm":
             return amd(offer.product, products)
         found = nvidia(self.labels, offer.product, products)
@@ -155,6 +155,6 @@ def _identity(offer: Offer | None) -> tuple[object, ...]:
 
 def _kept(labels: Mapping[str, str], offer: Offer | None) -> dict[str, str]:
     if offer is None:
-        return {}
+        return {name: labels[name] for name in sorted(labels) if is_cpuid(name)}
     names = {*KEPT_LABELS, offer.memory_label, offer.product_label, *AMD_MEMORY_LABELS, *AMD_PRODUCT_LABELS}
     return {name: labels[name] for name in sorted(names) if name in labels}

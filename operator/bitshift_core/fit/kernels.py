@@ -48,12 +48,16 @@ class Line(ApiObject):
     below: Capability | None = None
     families: tuple[str, ...] = ()
     """AMD instruction sets by their first letters: `gfx94` covers gfx942."""
+    instructions: tuple[str, ...] = ()
+    """What a CPU must be able to do, as node feature discovery names it."""
     note: str = ""
 
     def covers(self, accelerator: Accelerator) -> bool:
         """Return whether the line is about such a GPU; capabilities are numbers, so 12.0 is more than 9.0."""
         if self.families:
             return accelerator.family.startswith(self.families)
+        if self.instructions:
+            return set(self.instructions) <= (accelerator.instructions or frozenset())
         low, high = capability_of(self.at_least or ""), capability_of(self.below or "")
         if not (low or high):
             return True
@@ -248,6 +252,10 @@ class _Asked:
         if lines is None:
             names = PLATFORM_NAMES[self.accelerator.platform]
             return Kernel("", "unknown", f"Which kernel of {self.engine} runs {what} on {names} is not known.")
+        if self.accelerator.platform == "cpu" and self.accelerator.instructions is None:
+            asking = next((line for line in lines if line.instructions), None)
+            if asking:
+                return Kernel(asking.kernel, "unknown", self._unlabelled(asking, what), rule.source)
         if lines and self._needs_more_than_is_known(lines):
             sentence = f"{where} has no label that tells its compute capability: which kernel runs {what} is not known."
             return Kernel("", "unknown", sentence)
@@ -260,6 +268,13 @@ class _Asked:
         asks = any(line.at_least or line.below for line in lines) and self.accelerator.capability is None
         asks_family = any(line.families for line in lines) and not self.accelerator.family
         return (asks and self.accelerator.platform == "cuda") or (asks_family and self.accelerator.platform == "rocm")
+
+    def _unlabelled(self, line: Line, what: str) -> str:
+        needs = " and ".join(line.instructions)
+        return (
+            f"{line.kernel} of {self.engine} runs {what} on CPUs with {needs} alone, and no node has the labels of "
+            "node feature discovery that tell."
+        )
 
     def _refusal(self, rule: Rule, lines: Sequence[Line], what: str) -> str:
         said = f"{self.engine} has no kernel for {what} on {self.accelerator.words}: it has {_where(lines)}"
@@ -283,6 +298,8 @@ def _where(lines: Sequence[Line]) -> str:
         return "none for such hardware"
     if families := sorted({family for line in running for family in line.families}):
         return f"some for {', '.join(families)}"
+    if instructions := sorted({each for line in running for each in line.instructions}):
+        return f"some for CPUs with {', '.join(instructions)}"
     lows = sorted(filter(None, (capability_of(line.at_least or "") for line in running)))
     highs = [capability_of(line.below or "") for line in running]
     start = f"some from compute capability {_dotted(lows[0])}" if lows else "some"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..api.v1alpha1 import SizeItem
 from . import headline
 from .advice import longest_context, most_sequences_held, spanning, ways_of, ways_out
-from .affinity import affinity_for
+from .affinity import affinity_for, affinity_of_hosts
 from .capacity import Capacity, capacity_of
 from .devices import claim_for
 from .engines import EngineConstants, VllmBand
@@ -148,7 +148,9 @@ def _located(fit: Fit, need: Need, group: Together, first: Option, known: Known)
     fit = replace(fit, needed_bytes=first.needed_bytes, items=first.size.items, kernels=first.kernels)
     fit = replace(fit, gpu=gpu, offered_bytes=first.capacity_bytes, held=_held(need, gpu, known))
     if not need.gpus_per_replica:
-        return fit
+        able = [option.kind for option in group.options if not option.refusal]
+        unable = [option.kind for option in group.options if option.refusal]
+        return replace(fit, affinity=affinity_of_hosts(able, unable))
     holding = [option for option in group.options if option.holds and option.empty]
     refused = [option.kind for option in group.options if not option.holds]
     needed = max(option.needed_bytes for option in holding)
@@ -223,6 +225,8 @@ def _would_fit(kinds: Sequence[Kind], known: Known, *, pods: int | None = None) 
     """Return the question whether another need would fit on such nodes, were they empty; all its pods when unset."""
 
     def fits(need: Need) -> bool:
+        if _overflows(need, kinds, known):
+            return False
         wanted, found = need.pods if pods is None else pods, 0
         for option in options_for(need, kinds, known):
             found += option.empty
@@ -231,6 +235,14 @@ def _would_fit(kinds: Sequence[Kind], known: Known, *, pods: int | None = None) 
         return False
 
     return fits
+
+
+def _overflows(need: Need, kinds: Sequence[Kind], known: Known) -> bool:
+    """Return whether these sequences need more KV cache than the engine is told to take."""
+    if not need.kv_cache_bytes:
+        return False
+    unbounded = next(iter(options_for(replace(need, kv_cache_bytes=1), kinds, known)))
+    return sum(item.bytes for item in unbounded.size.items if item.name == "kv-cache") > need.kv_cache_bytes
 
 
 def _by_room(group: Together) -> list[tuple[int, int, str]]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitshift_core.artifact.schemes import scheme_of
-from bitshift_core.fit.accelerators import CPU, Accelerator, amd, by_product, nvidia
+from bitshift_core.fit.accelerators import CPU, Accelerator, amd, by_product, cpu, nvidia
 from bitshift_core.fit.kernels import KernelTable, worst
 from tests.bitshift_core.fit.builders import a_cpu_need, a_need, kernels, smollm, some_facts, tensors
 
@@ -94,10 +94,8 @@ def test_on_a_cpu_integers_run_and_four_bit_floats_do_not():
 @pytest.mark.parametrize(
     ("scheme", "runs"),
     [
-        ("awq", "native"),
-        ("gptq", "native"),
+        ("BF16", "native"),
         ("gptq-int8", "none"),
-        ("compressed-tensors/w4a16", "native"),
         ("compressed-tensors/w8a16", "none"),
         ("compressed-tensors/w8a8", "native"),
         ("compressed-tensors/fp8", "fallback"),
@@ -108,6 +106,22 @@ def test_on_a_cpu_integers_run_and_four_bit_floats_do_not():
 )
 def test_on_a_cpu_the_kernels_are_those_that_its_log_named(scheme, runs):
     assert run(scheme, "0.32.0", on=CPU)[0].runs == runs
+
+
+@pytest.mark.parametrize("scheme", ["awq", "gptq", "compressed-tensors/w4a16"])
+def test_on_a_cpu_four_bits_run_where_its_labels_tell_of_avx_512(scheme):
+    (wide, *_), (narrow, *_), (silent, *_) = (
+        run(scheme, "0.32.0", on=cpu({f"feature.node.kubernetes.io/cpu-cpuid.{each}": "true" for each in labels}))
+        for labels in (("AVX", "AVX2", "AVX512F"), ("AVX", "AVX2"), ())
+    )
+
+    assert (wide.runs, narrow.runs, silent.runs) == ("native", "none", "unknown")
+    assert "it has some for CPUs with AVX512F" in narrow.sentence
+    assert "on CPUs with AVX512F alone, and no node has the labels" in silent.sentence
+
+
+def test_a_cpu_that_is_no_x86_is_not_judged_by_what_x86_can_do():
+    assert cpu({"feature.node.kubernetes.io/cpu-cpuid.ASIMD": "true"}).instructions is None
 
 
 def test_a_refusal_cites_its_rule_its_source_and_where_it_would_run():
