@@ -44,7 +44,7 @@ CPU = Accelerator("cpu")
 
 
 def cpu(labels: Mapping[str, str]) -> Accelerator:
-    """Return what node feature discovery's labels tell; without AVX among them they are not of an x86 CPU, or absent."""
+    """Return what node feature discovery's labels tell; without AVX among them it is no x86 CPU, or not labelled."""
     found = {name.removeprefix(CPUID_LABEL) for name, value in labels.items() if is_cpuid(name) and value == "true"}
     return replace(CPU, instructions=frozenset(found) if "AVX" in found else None)
 

@@ -21,6 +21,7 @@ from tests.bitshift_core.fit.builders import (
     a_need,
     constants,
     kernels,
+    smollm,
     some_facts,
 )
 from tests.examples import examples
@@ -291,3 +292,43 @@ def test_nodes_that_are_alike_are_one_kind(ready):
     nodes = [replace(a_gpu_node(f"n{index}", free=index % 9), ready=ready) for index in range(100)]
 
     assert len([kind for kind in fleet_of(nodes).kinds if kind.offer]) == ready
+
+
+def a_labelled_host(name, *instructions, **change):
+    labels = {f"feature.node.kubernetes.io/cpu-cpuid.{each}": "true" for each in instructions}
+    return a_cpu_node(name, memory_bytes=64 * GIB, labels=labels, **change)
+
+
+def four_bits_on_hosts():
+    return a_need(
+        facts=smollm(format="safetensors", scheme="compressed-tensors/w4a16"), engine_version="0.32.0", context_tokens=1024,
+        concurrent_sequences=4, gpus_per_replica=0, kv_cache_bytes=GIB,
+    )  # fmt: skip
+
+
+def test_hosts_without_the_instructions_of_a_kernel_are_kept_out_by_their_labels():
+    old, new = a_labelled_host("old", "AVX", "AVX2"), a_labelled_host("new", "AVX", "AVX2", "AVX512F")
+
+    fit = plan(four_bits_on_hosts(), old, new)
+
+    assert (fit.verdict, fit.node_names) == ("Fits", ("new",))
+    (term,) = terms(fit)
+    assert term["matchExpressions"] == [
+        {"key": "feature.node.kubernetes.io/cpu-cpuid.AVX512F", "operator": "In", "values": ["true"]}
+    ]
+
+
+def test_where_every_host_will_do_pods_carry_nothing():
+    assert plan(four_bits_on_hosts(), a_labelled_host("new", "AVX", "AVX512F")).affinity is None
+
+
+def test_hosts_that_all_lack_an_instruction_are_refused_before_a_pod_starts():
+    fit = plan(four_bits_on_hosts(), a_labelled_host("old", "AVX", "AVX2"))
+
+    assert (fit.verdict, fit.reason) == ("DoesNotFit", "NoKernel")
+
+
+def test_a_cache_that_is_bounded_holds_no_more_sequences_than_the_bound_does():
+    fit = plan(four_bits_on_hosts(), a_labelled_host("new", "AVX", "AVX512F"))
+
+    assert 4 < fit.sequences_held < 64
