@@ -179,3 +179,39 @@ def test_a_blob_with_other_bytes_is_not_left_behind(registry, client, tmp_path, 
 
     assert caught.value.reason == "DigestMismatch"
     assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_layer_with_other_bytes_is_not_left_behind(registry, client, tmp_path):
+    archive = tar({"models/LICENSE": b"free", "models/m.gguf": GGUF, "models/last.txt": bytes(5_000)})
+    registry.push("v1", [(archive, TAR, "")])
+    at = archive.index(GGUF) + len(GGUF) - 1
+    registry.blobs[f"sha256:{hashlib.sha256(archive).hexdigest()}"] = archive[:at] + b"!" + archive[at + 1 :]
+    with pytest.raises(ArtifactError, match="not sha256:") as caught:
+        fetch_tree(a_source(client, f"{registry.address}:v1"), tmp_path, "", lambda *_: None)
+
+    assert caught.value.reason == "DigestMismatch"
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_layer_is_held_to_its_digest_without_being_read_twice(registry, client, tmp_path):
+    archive = tar({"models/LICENSE": b"free", "models/m.gguf": GGUF + bytes(100_000), "models/last.txt": bytes(5_000)})
+    registry.push("v1", [(archive, TAR, "")])
+    source = a_source(client, f"{registry.address}:v1")
+    registry.asked.clear()
+    fetch_tree(source, tmp_path, "", lambda *_: None)
+    ranges = [headers["range"].removeprefix("bytes=").split("-") for _, _, headers in registry.asked]
+
+    assert sum(int(last) - int(first) + 1 for first, last in ranges) == len(archive)
+
+
+def test_a_login_is_tried_by_whoever_was_asked_for_one_without_it(client):
+    challenge = {"www-authenticate": 'Basic realm="here"'}
+    asking = httpx.Response(401, headers=challenge, request=httpx.Request("GET", "http://r/v2/"))
+    refusing = httpx.Response(
+        401, headers=challenge, request=httpx.Request("GET", "http://r/v2/", headers={"authorization": "Basic eA=="})
+    )
+    with Registry().started() as registry:
+        registry.push("v1", blobs({"m.gguf": GGUF}))
+        source = a_source(client, f"{registry.address}:v1", registry_login=("me", "secret"))
+
+    assert [source.renew(answer) for answer in (asking, asking, refusing)] == [True, True, False]
