@@ -71,7 +71,8 @@ def fetch(uri: str, target: Path, digest: str) -> None:
     except ArtifactError as error:
         write_termination(_refusal(error))
         sys.exit(1)
-    write_termination(json.dumps({"reason": "Fetched", "message": f"{target.name} is there, held to all digests known of it."}))
+    message = f"{target.name} is there, held to all digests that are known of it."
+    write_termination(json.dumps({"reason": "Fetched", "message": message}))
 
 
 def read_facts(

@@ -89,7 +89,7 @@ class OciSource(SpanSource):
         """Return what the registry means; what may not be read is often answered as if it were not there."""
         mend = f"{WAY_OUT} with `.dockerconfigjson`, or REGISTRY_USERNAME and REGISTRY_PASSWORD."
         if self._login:
-            mend = "The login in `spec.sources.secret` may not pull it."
+            mend = "The login in `spec.sources.secret` may not pull it: put one there that may."
         return not_given(self._what, name, answer, mend) or super().refused(f"{self._what}: {name}", answer)
 
     def check(self, folder: Path, names: Iterable[str]) -> None:
@@ -159,7 +159,8 @@ class OciSource(SpanSource):
             if "gzip" in kind or "zstd" in kind:
                 raise unsupported(
                     f"{self._what}: its layers are compressed ({kind}), so headers cannot be read by ranges. Push it "
-                    "uncompressed: weights hardly shrink (`buildah push --disable-compression`, `oras push`)."
+                    "uncompressed, for weights hardly shrink: `oras push` of its files, or `docker buildx build --output "
+                    "type=registry,compression=uncompressed,force-compression=true`."
                 )
             if kind.startswith(IMAGE_LAYERS) or kind.endswith("tar"):
                 _lay(found, self._members(span))

@@ -28,7 +28,7 @@ UNKNOWN_KEY = "The store does not know the AWS_ACCESS_KEY_ID in `spec.sources.se
 MENDS: Mapping[str, str] = {
     "InvalidAccessKeyId": UNKNOWN_KEY,
     "XAdminUserNotFound": UNKNOWN_KEY,
-    "SignatureDoesNotMatch": "The AWS_SECRET_ACCESS_KEY in `spec.sources.secret` does not belong to its AWS_ACCESS_KEY_ID.",
+    "SignatureDoesNotMatch": "The AWS_SECRET_ACCESS_KEY in `spec.sources.secret` is not that of its AWS_ACCESS_KEY_ID: put both there.",
     "ExpiredToken": "The AWS_SESSION_TOKEN in `spec.sources.secret` ran out: put a new one there, with its keys.",
     "RequestTimeTooSkewed": "The node's clock differs from the store's by more than a signature may be old.",
 }
@@ -97,7 +97,7 @@ class S3Source(SpanSource):
             return ArtifactError("ArtifactForbidden", f"{where}: {name} may not be read. {mend}")
         mend = f"{WAY_OUT} with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         if self._key:
-            mend = "The key in `spec.sources.secret` needs s3:GetObject and s3:ListBucket there."
+            mend = "The key in `spec.sources.secret` needs s3:GetObject and s3:ListBucket there: allow it both."
         return not_given(where, name, answer, mend) or super().refused(f"{where}: {name}", answer)
 
     def _folder(self, key: str) -> tuple[dict[str, Span], str]:

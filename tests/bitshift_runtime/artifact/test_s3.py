@@ -151,7 +151,7 @@ SAID = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{}</Code><Message>N
     [
         (404, "XAdminUserNotFound", "", "ArtifactForbidden", "does not know the AWS_ACCESS_KEY_ID in `spec.sources.secret`"),
         (403, "InvalidAccessKeyId", "", "ArtifactForbidden", "does not know the AWS_ACCESS_KEY_ID in `spec.sources.secret`"),
-        (403, "SignatureDoesNotMatch", "", "ArtifactForbidden", "does not belong to its AWS_ACCESS_KEY_ID"),
+        (403, "SignatureDoesNotMatch", "", "ArtifactForbidden", "is not that of its AWS_ACCESS_KEY_ID"),
         (400, "ExpiredToken", "", "ArtifactForbidden", "ran out"),
         (403, "RequestTimeTooSkewed", "", "ArtifactForbidden", "clock"),
         (403, "AccessDenied", "", "ArtifactForbidden", "needs s3:GetObject and s3:ListBucket"),
