@@ -107,7 +107,7 @@ def registry() -> Build:
     """Return the build of the registry that the distribution project keeps, which only the tests of stores need."""
     package = "github.com/distribution/distribution/v3"
     module = gomod(tools=[f"{package}/cmd/registry"], requires=[f"{package} v{REGISTRY_VERSION}"])
-    return Build("registry", ("registry",), module, "first time: about 3 minutes")
+    return Build("registry", ("registry",), module, "first time: about 4 minutes")
 
 
 def versitygw() -> Build:

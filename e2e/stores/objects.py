@@ -66,5 +66,5 @@ class ObjectStore:
         """Return Amazon's own client, for whoever may write."""
         return boto3.client(
             "s3", endpoint_url=self.endpoint, region_name=REGION, aws_access_key_id=KEY, aws_secret_access_key=SECRET,
-            verify=str(self.trust.authority), config=Config(s3={"addressing_style": "path"}),
+            verify=str(self.trust.authority), config=Config(s3={"addressing_style": "path"}, proxies={}),
         )  # fmt: skip

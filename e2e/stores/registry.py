@@ -46,7 +46,8 @@ class Registry:
         folder.mkdir(parents=True)
         (folder / "htpasswd").write_text(HTPASSWD)
         (folder / "config.yaml").write_text(yaml.safe_dump(found.configuration()))
-        argv = [cluster.paths.bin / "registry", "serve", folder / "config.yaml"]
+        quiet = ("env", "OTEL_TRACES_EXPORTER=none")  # else it tells its log each second that nobody collects traces
+        argv = [*quiet, cluster.paths.bin / "registry", "serve", folder / "config.yaml"]
         with running(cluster, "registry", argv, f"https://{found.host}/v2/", trust):
             yield found
 

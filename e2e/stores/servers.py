@@ -72,7 +72,8 @@ class Trust:
 
     def client(self, **options: object) -> httpx.Client:
         """Return a client that believes the servers."""
-        return httpx.Client(verify=ssl.create_default_context(cafile=self.authority), timeout=60, **options)  # type: ignore[arg-type]
+        verify = ssl.create_default_context(cafile=self.authority)
+        return httpx.Client(verify=verify, timeout=60, trust_env=False, **options)  # type: ignore[arg-type]
 
 
 @contextmanager

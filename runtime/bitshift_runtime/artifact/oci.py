@@ -159,8 +159,8 @@ class OciSource(SpanSource):
             if "gzip" in kind or "zstd" in kind:
                 raise unsupported(
                     f"{self._what}: its layers are compressed ({kind}), so headers cannot be read by ranges. Push it "
-                    "uncompressed, for weights hardly shrink: `oras push` of its files, or `docker buildx build --output "
-                    "type=registry,compression=uncompressed,force-compression=true`."
+                    "uncompressed, for weights hardly shrink: `oras push` of its files, or `docker buildx build` with "
+                    "`--output type=registry,compression=uncompressed,force-compression=true`."
                 )
             if kind.startswith(IMAGE_LAYERS) or kind.endswith("tar"):
                 _lay(found, self._members(span))

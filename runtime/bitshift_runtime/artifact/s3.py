@@ -28,7 +28,7 @@ UNKNOWN_KEY = "The store does not know the AWS_ACCESS_KEY_ID in `spec.sources.se
 MENDS: Mapping[str, str] = {
     "InvalidAccessKeyId": UNKNOWN_KEY,
     "XAdminUserNotFound": UNKNOWN_KEY,
-    "SignatureDoesNotMatch": "The AWS_SECRET_ACCESS_KEY in `spec.sources.secret` is not that of its AWS_ACCESS_KEY_ID: put both there.",
+    "SignatureDoesNotMatch": "The AWS_SECRET_ACCESS_KEY in `spec.sources.secret` is not that of its AWS_ACCESS_KEY_ID.",
     "ExpiredToken": "The AWS_SESSION_TOKEN in `spec.sources.secret` ran out: put a new one there, with its keys.",
     "RequestTimeTooSkewed": "The node's clock differs from the store's by more than a signature may be old.",
 }
