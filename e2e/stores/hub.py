@@ -56,7 +56,7 @@ class Hub:
 
     def put(self, place: str, file: Path) -> Put:
         """Commit a model to the branch `main` of a repository."""
-        repo, readme = f"models/{place}", self._folder / README
+        repo, readme = f"models/{place}", self._folder / f"{place}-{README}"
         readme.write_text(f"# {place}\n")
         commit = hashlib.sha1(f"{repo} {len(self._commits)} {file}".encode()).hexdigest()
         self._commits[commit], self._heads[repo] = {FILE: file, README: readme}, commit
@@ -103,7 +103,9 @@ class Hub:
         raise web.HTTPFound(f"{self._cdn}/{_repo(request)}/{commit}?{SIGNATURE}", headers=headers)
 
     async def _small(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(self._commits[self._commit(request)][request.match_info["path"]])
+        commit = self._commit(request)
+        file = self._commits[commit][request.match_info["path"]]
+        return web.FileResponse(file, headers={"X-Repo-Commit": commit})
 
     async def _send_large(self, request: web.Request) -> web.StreamResponse:
         """Send a file to whoever has the signed address; like S3, refuse a request with two ways of being known."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ REFUSALS = {
 """The reason, and words of the sentence."""
 STARTS_SECONDS = 180
 """Facts, a fetch of 90 MB, a start on two shared cores, an answer."""
+
+
+@pytest.fixture
+def model(cluster: Cluster, stores: Stores) -> Iterator[Model]:
+    """A model of this test alone, which takes its pods along however the test ends."""
+    made = Model(cluster, "stored")
+    yield made
+    made.gone()
 
 
 def a_spec(address: str, secret: str = "", **more: Any) -> dict[str, Any]:
@@ -101,10 +110,10 @@ def sha256(file: Path) -> str:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_artifact_is_pinned_fetched_held_to_its_digest_and_answers_while_stable_stays(
-    cluster: Cluster, stores: Stores, scheme: str
+    cluster: Cluster, stores: Stores, model: Model, scheme: str
 ):
     before, put = stable(cluster), stores[scheme].put("served", model_file("Q2_K"))
-    model = Model(cluster, f"from-{scheme}").given(a_spec(put.address, secret_name(scheme)))
+    model.given(a_spec(put.address, secret_name(scheme)))
 
     rung = answering(model)
 
@@ -113,15 +122,13 @@ def test_an_artifact_is_pinned_fetched_held_to_its_digest_and_answers_while_stab
     sealed = get(cluster, "modelrevision", rung["revision"], "-n", NAMESPACE)["spec"]
     assert (sealed["artifact"], sealed["weightsDigest"]) == (rung["artifact"], sha256(model_file("Q2_K")))
     assert stable(cluster) == before and stable_answers(cluster)
-    model.gone()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_without_credentials_or_with_wrong_ones_it_says_so_and_goes_on_with_right_ones(
-    cluster: Cluster, stores: Stores, scheme: str
+    cluster: Cluster, stores: Stores, model: Model, scheme: str
 ):
     before, put = stable(cluster), stores[scheme].put("closed", model_file("Q2_K"))
-    model = Model(cluster, f"closed-{scheme}")
     for who, secret in ((NOBODY, ""), (WRONG, secret_name(scheme, wrong=True))):
         model.given(a_spec(put.address, secret))
 
@@ -136,20 +143,19 @@ def test_without_credentials_or_with_wrong_ones_it_says_so_and_goes_on_with_righ
     model.given(a_spec(put.address, secret_name(scheme)))
     goes_on = ("Starting", "Gating", "Serving")
     model.comes_to(lambda status: status.get("phase") in goes_on, seconds=60, called="going on with right credentials")
-    model.gone()
 
 
 @pytest.mark.parametrize("scheme", ["hf", "oci"])
 def test_a_name_that_comes_to_mean_another_model_changes_nothing_until_it_is_read_again_and_is_told(
-    cluster: Cluster, stores: Stores, scheme: str
+    cluster: Cluster, stores: Stores, model: Model, scheme: str
 ):
     first = stores[scheme].put("moving", model_file("Q2_K"))
-    model = Model(cluster, f"moving-{scheme}").given(a_spec(first.address, secret_name(scheme)))
+    model.given(a_spec(first.address, secret_name(scheme)))
     model.comes_to(lambda status: bool(_artifact(status)), seconds=60, called="pinned")
     second = stores[scheme].put("moving", model_file("Q8_0"))
 
     judged = answering(model)
-    model.cluster.kubectl("-n", NAMESPACE, "annotate", "qm", model.name, "bitshift.dev/retry=moved")
+    cluster.kubectl("-n", NAMESPACE, "annotate", "qm", model.name, "bitshift.dev/retry=moved")
     status = model.comes_to(
         lambda status: _artifact(status).startswith(second.pinned), seconds=60, called=f"reading {second.pinned}"
     )
@@ -160,80 +166,76 @@ def test_a_name_that_comes_to_mean_another_model_changes_nothing_until_it_is_rea
     told = f"{first.address} is now {versions[0]}; it was {versions[1]} when it was last read."
     assert told in model.condition("Fits")["message"]
     assert answering(model)["artifact"] == status["rungs"][0]["artifact"]
-    model.gone()
 
 
-def test_an_object_that_is_replaced_is_not_served_in_place_of_the_one_that_was_judged(cluster: Cluster, stores: Stores):
+def test_an_object_that_is_replaced_is_not_served_in_place_of_the_one_that_was_read(
+    cluster: Cluster, stores: Stores, model: Model
+):
     first = stores.s3.put("moving", model_file("Q2_K"))
-    model = Model(cluster, "moving-s3").given(a_spec(first.address, secret_name("s3")))
-    judged = answering(model)
+    too_large = {"contextTokens": 8192, "concurrentSequences": 4096}
+    model.given(a_spec(first.address, secret_name("s3"), serving=too_large))
+    read = model.comes_to(lambda status: status.get("phase") == "Blocked", seconds=60, called="sized")
     stores.s3.put("moving", model_file("Q8_0"))
-    release = f"bitshift.dev/revision={judged['revision']},bitshift.dev/role=release"
-    cluster.kubectl("-n", NAMESPACE, "delete", "pod", "-l", release, "--wait=false")
+    model.given(a_spec(first.address, secret_name("s3")))
 
     rung = refused(model)
-    model.cluster.kubectl("-n", NAMESPACE, "annotate", "qm", model.name, "bitshift.dev/retry=moved")
+    cluster.kubectl("-n", NAMESPACE, "annotate", "qm", model.name, "bitshift.dev/retry=moved")
 
+    assert read["reason"] == "InsufficientMemory", read["message"]
     assert rung["reason"] == "ArtifactMoved", rung["message"]
-    assert "kubectl bitshift retry" in rung["message"]
+    assert rung["artifact"] == _artifact(read) and "kubectl bitshift retry" in rung["message"]
     model.comes_to(
-        lambda status: _artifact(status) not in ("", judged["artifact"]), seconds=60, called="reading the new object"
+        lambda status: _artifact(status) not in ("", rung["artifact"]), seconds=60, called="reading the new object"
     )
-    assert "is now" in model.condition("Fits")["message"]
-    model.gone()
+    assert f"{first.address} is now" in model.condition("Fits")["message"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_bytes_that_are_not_those_that_the_store_promised_are_refused_when_they_are_fetched(
-    cluster: Cluster, stores: Stores, scheme: str
+    cluster: Cluster, stores: Stores, model: Model, scheme: str
 ):
     before, put = stable(cluster), stores[scheme].put("damaged", model_file("Q4_K_M"))
     stores[scheme].damage("damaged")
-    model = Model(cluster, f"damaged-{scheme}").given(a_spec(put.address, secret_name(scheme)))
+    model.given(a_spec(put.address, secret_name(scheme)))
 
     rung = refused(model)
 
     assert rung["reason"] == "DigestMismatch", rung["message"]
     assert sha256(model_file("Q4_K_M")).removeprefix("sha256:")[:12] in rung["message"]
     assert stable(cluster) == before and stable_answers(cluster)
-    model.gone()
 
 
-def test_a_model_in_an_image_is_fetched_where_the_node_mounts_none(cluster: Cluster, stores: Stores):
+def test_a_model_in_an_image_is_fetched_where_the_node_mounts_none(cluster: Cluster, stores: Stores, model: Model):
     put = push_image(cluster.paths, stores.oci, "served", model_file("Q2_K"))
-    model = Model(cluster, "from-image").given(a_spec(put.address, secret_name("oci")))
+    model.given(a_spec(put.address, secret_name("oci")))
 
     rung = answering(model)
 
     assert rung["artifact"] == put.pinned and put.pinned.endswith(f"/{INSIDE}")
     assert [each["reason"] for each in last_words_of_fetches(cluster, rung["revision"])] == ["Fetched"]
-    model.gone()
 
 
 def test_an_object_that_was_uploaded_in_parts_is_pinned_though_no_digest_of_it_is_known(
-    cluster: Cluster, stores: Stores
+    cluster: Cluster, stores: Stores, model: Model
 ):
     put = stores.s3.put_in_parts("parts", model_file("Q2_K"))
-    model = Model(cluster, "in-parts").given(a_spec(put.address, secret_name("s3")))
+    model.given(a_spec(put.address, secret_name("s3")))
 
     rung = answering(model)
 
     assert rung["artifact"].startswith(put.pinned)
     assert not get(cluster, "modelrevision", rung["revision"], "-n", NAMESPACE)["spec"].get("weightsDigest")
-    model.gone()
 
 
-def test_pods_that_share_a_cache_fetch_a_model_once(cluster: Cluster, stores: Stores, cache_claim: str):
+def test_pods_that_share_a_cache_fetch_a_model_once(cluster: Cluster, stores: Stores, model: Model, cache_claim: str):
     put, before = stores.hf.put("cached", model_file("Q2_K")), stores.hf.sent_bytes
     sources, size = {"cacheClaim": cache_claim}, model_file("Q2_K").stat().st_size
-    spec = a_spec(put.address, secret_name("hf"), serving={"replicas": 2}, sources=sources)
-    model = Model(cluster, "cached").given(spec)
+    model.given(a_spec(put.address, secret_name("hf"), serving={"replicas": 2}, sources=sources))
 
     rung = answering(model)
 
     assert len(last_words_of_fetches(cluster, rung["revision"])) == 2
     assert size <= stores.hf.sent_bytes - before < 1.1 * size
-    model.gone()
 
 
 def _artifact(status: Status) -> str:
