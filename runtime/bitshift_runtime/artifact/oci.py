@@ -55,7 +55,9 @@ class OciSource(SpanSource):
         self._what = f"oci://{found['host']}/{found['repo']}"
         wanted = found["digest"] or found["tag"] or "latest"
         top, digest = self._manifest(wanted)
-        files, self.mountable = self._files(self._chosen(top))
+        files, is_image = self._files(self._chosen(top))
+        self.mountable = is_image and not credentials.registry_login
+        """Nodes could pull it, too: of logins they understand docker configurations alone."""
         path = found["path"] or _folder_of_model(files)
         self.pinned = f"{self._what}@{digest}" + (f"/{path}" if path else "") + (f"?{query}" if query else "")
         super().__init__(client, *inside(files, path, self._what))

@@ -87,6 +87,22 @@ def test_files_of_an_images_layers_are_read_by_range_and_upper_layers_win(regist
     assert all("range" in headers for path, _, headers in registry.asked if "/blobs/" in path)
 
 
+@pytest.mark.parametrize(
+    ("credentials", "mountable"),
+    [({"registry_login": ("me", "secret")}, False),
+     ({"registry_config": '{"auths": {"HOST": {"username": "me", "password": "secret"}}}'}, True)],
+)  # fmt: skip
+def test_an_image_that_nodes_could_not_pull_is_not_mountable(client, credentials, mountable):
+    with Registry(login=("me", "secret")).started() as registry:
+        registry.push("v1", [(tar({"m.gguf": GGUF}), TAR, "")])
+        host = registry.url.removeprefix("http://")
+        said = {
+            key: value.replace("HOST", host) if key.endswith("config") else value for key, value in credentials.items()
+        }
+
+        assert a_source(client, f"{registry.address}:v1", **said).mountable is mountable
+
+
 def test_a_model_among_several_is_named_by_its_path(registry, client):
     registry.push("v1", [(tar({"a/m.gguf": GGUF, "b/m.gguf": b"other"}), TAR, "")])
 
