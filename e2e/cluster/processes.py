@@ -19,6 +19,8 @@ from e2e.cluster.settings import Paths
 
 END_SECONDS = 10.0
 START_TIME_FIELD = 19  # of /proc/PID/stat, counted after the program's name
+HELD: list[subprocess.Popen[bytes]] = []
+"""What this Python started: of a child that nobody holds it warns, and a warning fails the test that runs."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def ensure(paths: Paths, name: str, argv: Sequence[str | Path]) -> bool:
             [str(word) for word in argv],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, cwd=paths.state,
         )  # fmt: skip
+    HELD.append(child)
     processes.pop(name, None)
     ticks = started_ticks(child.pid) or 0
     write(paths, processes | {name: Recorded(name, child.pid, ticks, boot_id())})

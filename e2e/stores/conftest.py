@@ -21,7 +21,7 @@ from e2e.stores.objects import ObjectStore
 from e2e.stores.registry import Registry
 from e2e.stores.servers import Store, Trust
 
-AUTHORITIES = "store-authorities"
+AUTHORITIES, DOCKER_LOGIN = "store-authorities", "oci-docker"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def cache_claim(cluster: OwnCluster, stores: Stores) -> Iterator[str]:
         "claimRef": {"namespace": NAMESPACE, "name": name},
     }
     claim = common | {"volumeName": name, "resources": {"requests": {"storage": "1Gi"}}}
-    cluster.kubectl("delete", "pv", name, "--ignore-not-found")
+    for kind in ("pvc", "pv"):  # of a session that died
+        cluster.kubectl("-n", NAMESPACE, "delete", kind, name, "--ignore-not-found", "--timeout=60s")
     cluster.apply(
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume},
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": NAMESPACE},
@@ -105,3 +106,6 @@ def objects(stores: Stores, trust: Trust) -> Iterator[dict[str, Any]]:
             metadata = {"name": secret_name(scheme, wrong=wrong), "namespace": NAMESPACE}
             keys = stores[scheme].wrong if wrong else stores[scheme].secret
             yield {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(keys)}
+    metadata = {"name": DOCKER_LOGIN, "namespace": NAMESPACE}
+    yield {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson", "metadata": metadata,
+           "stringData": {".dockerconfigjson": stores.oci.docker_config}}  # fmt: skip

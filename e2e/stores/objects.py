@@ -4,7 +4,7 @@ Here: its start, its objects. Not here: which of them a model is (`bitshift_runt
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,19 +42,21 @@ class ObjectStore:
         argv = [cluster.paths.bin / "versitygw", "--port", f"{host}:{port}", "--access", KEY, "--secret", SECRET,
                 "--cert", trust.server, "--key", trust.server, "--health", "/health", "posix", folder]  # fmt: skip
         with running(cluster, "versitygw", argv, f"{found.endpoint}/health", trust):
-            found.client().create_bucket(Bucket=BUCKET)
+            with closing(found.client()) as client:
+                client.create_bucket(Bucket=BUCKET)
             yield found
 
     def put(self, place: str, file: Path) -> Put:
         """Upload a model in one piece, with its digest as the store keeps it."""
-        with file.open("rb") as body:
-            self.client().put_object(Bucket=BUCKET, Key=f"{place}/{FILE}", Body=body, ChecksumAlgorithm="SHA256")
+        with file.open("rb") as body, closing(self.client()) as client:
+            client.put_object(Bucket=BUCKET, Key=f"{place}/{FILE}", Body=body, ChecksumAlgorithm="SHA256")
         address = f"s3://{BUCKET}/{place}/{FILE}?endpoint={self.endpoint}&region={REGION}"
         return Put(address, f"{address}#")
 
     def put_in_parts(self, place: str, file: Path) -> Put:
         """Upload a model as tools upload large files: in parts, so that no digest of the whole of it is kept."""
-        self.client().upload_file(str(file), BUCKET, f"{place}/{FILE}")
+        with closing(self.client()) as client:
+            client.upload_file(str(file), BUCKET, f"{place}/{FILE}")
         address = f"s3://{BUCKET}/{place}?endpoint={self.endpoint}&region={REGION}"
         return Put(address, f"{address}#")
 

@@ -51,6 +51,11 @@ class Registry:
         with running(cluster, "registry", argv, f"https://{found.host}/v2/", trust):
             yield found
 
+    @property
+    def docker_config(self) -> str:
+        """The login as docker keeps it, and as Secrets of images do."""
+        return json.dumps({"auths": {self.host: {"username": USER, "password": PASSWORD}}})
+
     def configuration(self) -> dict[str, object]:
         """Return what the registry is told."""
         tls = {"certificate": str(self.trust.server), "key": str(self.trust.server)}

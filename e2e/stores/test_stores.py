@@ -12,11 +12,10 @@ from e2e.cluster import Cluster
 from e2e.demo.scenes import NAMESPACE
 from e2e.demo.target import get
 from e2e.models import model_file
-from e2e.steps import Model, Status, stable_answers
-from e2e.stores.conftest import AUTHORITIES, Stores, secret_name
+from e2e.steps import Model, Status, manifest, stable_answers
+from e2e.stores.conftest import AUTHORITIES, DOCKER_LOGIN, Stores, secret_name
 from e2e.stores.images import INSIDE, push_image
 from e2e.stores.servers import GUESSED
-from e2e.test_judging import QUICK_GATES
 
 SCHEMES = ("hf", "oci", "s3")
 NOBODY, WRONG = "without credentials", "with wrong credentials"
@@ -48,7 +47,7 @@ def a_spec(address: str, secret: str = "", **more: Any) -> dict[str, Any]:
         "stable": {"service": "chat"},
         "serving": {"extraArgs": ["--threads", "1"]} | more.pop("serving", {}),
         "ladder": [{"name": "stored", "artifact": address}],
-        "gates": QUICK_GATES,
+        "gates": manifest("works.yaml")["gates"],
         "traffic": {"mode": "None", "drainSeconds": 1},
         "sources": sources | more.pop("sources", {}),
     } | more
@@ -207,7 +206,7 @@ def test_bytes_that_are_not_those_that_the_store_promised_are_refused_when_they_
 
 def test_a_model_in_an_image_is_fetched_where_the_node_mounts_none(cluster: Cluster, stores: Stores, model: Model):
     put = push_image(cluster.paths, stores.oci, "served", model_file("Q2_K"))
-    model.given(a_spec(put.address, secret_name("oci")))
+    model.given(a_spec(put.address, DOCKER_LOGIN))
 
     rung = answering(model)
 
