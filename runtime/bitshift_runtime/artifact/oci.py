@@ -20,7 +20,7 @@ import httpx
 from bitshift_core.artifact.errors import ArtifactError, malformed, unsupported
 
 from .credentials import DOCKER_HUB, WAY_OUT, Credentials
-from .source import HASH_CHUNK_BYTES
+from .source import HASH_CHUNK_BYTES, unreachable
 from .spans import HeaderAuth, Span, SpanSource, asked, inside, not_given
 
 _ADDRESS = re.compile(
@@ -124,10 +124,14 @@ class OciSource(SpanSource):
     def _manifest(self, reference: str) -> tuple[dict[str, Any], str]:
         """Return a manifest and its digest; one that was asked for by digest is held to it."""
         headers = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
-        with self._answered(f"{self._base}/manifests/{reference}", headers) as answer:
-            if not answer.is_success:
-                raise self.refused(f"'{reference}'", answer)
-            raw = answer.read()
+        url = f"{self._base}/manifests/{reference}"
+        try:
+            with self._answered(url, headers) as answer:
+                if not answer.is_success:
+                    raise self.refused(f"'{reference}'", answer)
+                raw = answer.read()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise unreachable(url, error) from error
         if len(raw) > MAX_MANIFEST_BYTES:
             raise unsupported(f"{self._what}: its manifest has {len(raw)} bytes; {MAX_MANIFEST_BYTES} are read.")
         digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"

@@ -186,6 +186,20 @@ def test_a_tag_that_is_not_there_is_named(registry, client):
     )  # fmt: skip
 
 
+def test_a_registry_that_is_not_there_is_the_artifacts_failure(client):
+    with Registry().started() as registry:
+        pass
+
+    assert refusal(client, f"{registry.address}:v1")[0] == "ArtifactUnreachable"
+
+
+def test_a_registry_without_tls_is_told_as_that(registry, client):
+    other = registry.address.replace("127.0.0.1", "127.1")  # not known as this machine, so TLS is spoken to it
+    reason, message = refusal(client, f"{other}:v1")
+
+    assert reason == "ArtifactUnreachable" and "`?plain-http=true`" in message
+
+
 def test_a_blob_with_other_bytes_is_not_left_behind(registry, client, tmp_path, monkeypatch):
     monkeypatch.setattr("bitshift_runtime.artifact.fetch.PAUSE_SECONDS", 0)
     registry.push("v1", blobs({"m.gguf": GGUF}))
