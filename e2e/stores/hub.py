@@ -37,8 +37,6 @@ class Hub:
         self._commits: dict[str, dict[str, Path]] = {}
         self._damaged: dict[str, Path] = {}
         self.url = self._cdn = ""
-        self.resolved: list[str] = []
-        """The commits and files that were asked for, in order."""
         self.sent_bytes = 0
         """Of large files."""
 
@@ -85,7 +83,6 @@ class Hub:
 
     async def _resolve(self, request: web.Request) -> web.StreamResponse:
         commit, path = self._commit(request), request.match_info["path"]
-        self.resolved.append(f"{commit}/{path}")
         token = _token(request)
         if token != TOKEN:
             status = 403 if token else 401

@@ -40,23 +40,23 @@ def model(cluster: Cluster, stores: Stores) -> Iterator[Model]:
     made.gone()
 
 
-def a_spec(address: str, secret: str = "", **more: Any) -> dict[str, Any]:
+def a_spec(address: str, secret: str = "", *, serving: dict[str, Any] | None = None, **sources: str) -> dict[str, Any]:
     """A spec that judges only; its one rung lies in a store."""
-    sources = {"caBundle": {"configMap": AUTHORITIES}} | ({"secret": secret} if secret else {})
+    credentials = {"secret": secret} if secret else {}
     return {
         "stable": {"service": "chat"},
-        "serving": {"extraArgs": ["--threads", "1"]} | more.pop("serving", {}),
+        "serving": {"extraArgs": ["--threads", "1"]} | (serving or {}),
         "ladder": [{"name": "stored", "artifact": address}],
         "gates": manifest("works.yaml")["gates"],
         "traffic": {"mode": "None", "drainSeconds": 1},
-        "sources": sources | more.pop("sources", {}),
-    } | more
+        "sources": {"caBundle": {"configMap": AUTHORITIES}} | credentials | sources,
+    }
 
 
-def answering(model: Model, what: str = "answering") -> dict[str, Any]:
+def answering(model: Model) -> dict[str, Any]:
     """Return the rung once its pods answered a prompt; whatever refuses it before ends the wait."""
     ended = ("Gating", "Serving", "Rejected", "Blocked")
-    status = model.comes_to(lambda status: status.get("phase") in ended, seconds=STARTS_SECONDS, called=what)
+    status = model.comes_to(lambda status: status.get("phase") in ended, seconds=STARTS_SECONDS, called="answering")
     (rung,) = status["rungs"]
     assert status["phase"] in ("Gating", "Serving"), f"{status['reason']}: {status['message']}"
     found: dict[str, Any] = rung
@@ -228,8 +228,8 @@ def test_an_object_that_was_uploaded_in_parts_is_pinned_though_no_digest_of_it_i
 
 def test_pods_that_share_a_cache_fetch_a_model_once(cluster: Cluster, stores: Stores, model: Model, cache_claim: str):
     put, before = stores.hf.put("cached", model_file("Q2_K")), stores.hf.sent_bytes
-    sources, size = {"cacheClaim": cache_claim}, model_file("Q2_K").stat().st_size
-    model.given(a_spec(put.address, secret_name("hf"), serving={"replicas": 2}, sources=sources))
+    size = model_file("Q2_K").stat().st_size
+    model.given(a_spec(put.address, secret_name("hf"), serving={"replicas": 2}, cacheClaim=cache_claim))
 
     rung = answering(model)
 
