@@ -30,8 +30,9 @@ test: check e2e ## Everything that a change must pass: `check` with all examples
 
 .PHONY: test-all
 test-all: check ## `check` with all examples, all of e2e/ with every format of vLLM, then every benchmark
-	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm --ignore=e2e/placement'
+	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm --ignore=e2e/placement --ignore=e2e/stores'
 	$(MAKE) e2e TESTS=e2e/placement
+	$(MAKE) e2e TESTS=e2e/stores
 	$(MAKE) test-vllm
 	$(MAKE) bench-all
 

@@ -23,7 +23,6 @@ class FileServer:
 @contextmanager
 def serving(folder: Path, host: str, tls: ssl.SSLContext | None = None) -> Iterator[FileServer]:
     """Serve a folder until the end of the block."""
-    loop = asyncio.new_event_loop()
     server = FileServer("")
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -35,21 +34,28 @@ def serving(folder: Path, host: str, tls: ssl.SSLContext | None = None) -> Itera
         server.sent_bytes.append(stop - (asked.start or 0))
         return web.FileResponse(path)
 
-    async def start() -> web.AppRunner:
-        application = web.Application()
-        application.router.add_get("/{name}", answer)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        site = web.TCPSite(runner, host, 0, ssl_context=tls)
-        await site.start()
-        server.url = f"http{'s' if tls else ''}://{host}:{runner.addresses[0][1]}"
-        return runner
+    application = web.Application()
+    application.router.add_get("/{name}", answer)
+    with answering(application, host, tls) as server.url:
+        yield server
 
-    runner = loop.run_until_complete(start())
+
+@contextmanager
+def answering(application: web.Application, host: str, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Run an application in a thread of its own until the end of the block; yield where it answers."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(application)
+
+    async def start() -> str:
+        await runner.setup()
+        await web.TCPSite(runner, host, 0, ssl_context=tls).start()
+        return f"http{'s' if tls else ''}://{host}:{runner.addresses[0][1]}"
+
+    url = loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield server
+        yield url
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)

@@ -20,6 +20,8 @@ from e2e.cluster.settings import (
     KWOK_VERSION,
     OLDEST_GO,
     PROMETHEUS_VERSION,
+    REGISTRY_VERSION,
+    VERSITYGW_VERSION,
     Paths,
 )
 
@@ -101,6 +103,20 @@ def kwok() -> Build:
     return Build("kwok", ("kwok",), module, "first time: about 2 minutes")
 
 
+def registry() -> Build:
+    """Return the build of the registry that the distribution project keeps, which only the tests of stores need."""
+    package = "github.com/distribution/distribution/v3"
+    module = gomod(tools=[f"{package}/cmd/registry"], requires=[f"{package} v{REGISTRY_VERSION}"])
+    return Build("registry", ("registry",), module, "first time: about 4 minutes")
+
+
+def versitygw() -> Build:
+    """Return the build of a store that speaks S3 over a folder, which only the tests of stores need."""
+    package = "github.com/versity/versitygw"
+    module = gomod(tools=[f"{package}/cmd/versitygw"], requires=[f"{package} v{VERSITYGW_VERSION}"])
+    return Build("versitygw", ("versitygw",), module, "first time: about 3 minutes")
+
+
 def gomod(*, tools: list[str], requires: list[str], replaces: list[str] | None = None) -> str:
     """Return a module file; Go completes it, so that its list of indirect modules need not be kept here."""
     lines = ["module cluster", "", f"go {GO_LANGUAGE}", ""]
@@ -136,6 +152,15 @@ def build_kwok(paths: Paths) -> None:
             files = [file for each in STAGES for file in sorted((module / "kustomize" / "stage" / each).glob("*.yaml"))]
             texts = [file.read_text() for file in files if file.name != "kustomization.yaml"]
             stages.write_text("\n---\n".join(texts))
+
+
+def build_stores(paths: Paths) -> None:
+    """Build the registry and the S3 store where they are missing."""
+    paths.bin.mkdir(parents=True, exist_ok=True)
+    for build in (registry(), versitygw()):
+        if not is_built(build, paths):
+            with step(f"build {build.name}", build.hint):
+                compile_programs(build, paths)
 
 
 def is_built(build: Build, paths: Paths) -> bool:

@@ -13,6 +13,8 @@ HELM_VERSION = "3.22.0"
 TRAEFIK_VERSION = "3.7.15"
 GATEWAY_API_VERSION = "1.7.0"
 KWOK_VERSION = "0.8.0"
+REGISTRY_VERSION = "3.1.2"
+VERSITYGW_VERSION = "1.8.0"
 PROMETHEUS_VERSION = "0.315.0"  # of the Go module, which is release 3.15; Debian's build cannot discover pods
 OLDEST_GO = (1, 26)
 

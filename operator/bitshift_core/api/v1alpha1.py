@@ -425,6 +425,8 @@ class RungStatus(ApiObject):
 
     name: Name
     revision: Annotated[str, Field(max_length=63)] = ""
+    artifact: Annotated[str, Field(max_length=640)] = ""
+    """Where exactly its bytes lie: what the spec names, at a commit, a digest or a version."""
     state: Annotated[str, Field(max_length=32)] = "Unknown"
     """One of Unknown, Fits, DoesNotFit, Starting, Gating, Passed, Refused, Live, Current."""
     reason: Annotated[str, Field(max_length=64)] = ""

@@ -70,10 +70,13 @@ def borrowed_facts(snapshot: Snapshot, spec: QuantizedModelSpec) -> tuple[str, .
 
 
 def _kept_failure(snapshot: Snapshot, config_map: Manifest | None) -> Problem | None:
-    """Return a refusal that outlived its Job; one from before the spec last changed may have been mended."""
+    """Return a refusal that outlived its Job; one from before the spec last changed may have been mended.
+
+    Times are whole seconds, and a pipeline mends a spec within one: what was read in that second is read again.
+    """
     data = (config_map or {}).get("data") or {}
     since = max(_changed_at(snapshot.model), _retried_at(snapshot.model))
-    return _said_failure(data["error.json"]) if "error.json" in data and epoch(data.get("readAt")) >= since else None
+    return _said_failure(data["error.json"]) if "error.json" in data and epoch(data.get("readAt")) > since else None
 
 
 def _said_failure(text: str) -> Problem | None:

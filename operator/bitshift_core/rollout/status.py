@@ -118,6 +118,7 @@ def _rung(seen: Observation, release: Release) -> RungStatus:
     return RungStatus(
         name=release.rung.name,
         revision=release.revision,
+        artifact=release.sealed.artifact if release.sealed else "",
         state=state,
         reason=reason[:64],
         message=_cut(message),

@@ -76,6 +76,8 @@ def _rung(rung: RungStatus, story: Story) -> RenderableType:
     details = _table()
     if rung.message:
         details.add_row(Text(rung.reason or "why", style=DIM), Text(rung.message))
+    if rung.artifact and rung.artifact != _asked_for(rung, story):
+        details.add_row(Text("artifact", style=DIM), Text(rung.artifact))
     if rung.engine:
         details.add_row(Text("engine", style=DIM), Text(rung.engine))
     if rung.sizing:
@@ -89,6 +91,11 @@ def _rung(rung: RungStatus, story: Story) -> RenderableType:
     for gate in rung.gates:
         details.add_row(_verdict(gate), Text(gate.message or "no verdict yet"))
     return Group(line, Padding(details, (0, 2))) if details.row_count else line
+
+
+def _asked_for(rung: RungStatus, story: Story) -> str:
+    """Return the artifact that the spec names: told again only where it was pinned to one of its versions."""
+    return next((each.artifact for each in story.spec.ladder if each.name == rung.name), "")
 
 
 def _where(rung: RungStatus, story: Story) -> str:

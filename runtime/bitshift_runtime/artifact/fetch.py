@@ -86,8 +86,8 @@ def _check_room(folder: Path, missing_bytes: int) -> None:
 
 
 def _accept(part: Path, target: Path, digest: str) -> None:
-    found, size = sha256_of_file(part)
-    if digest and found != digest:
+    found, size = sha256_of_file(part) if digest else ("", 0)
+    if found != digest:
         part.unlink()
         raise ArtifactError("DigestMismatch", f"{target.name} ({size} bytes) has {found}, not {digest} as asked for.")
     part.replace(target)

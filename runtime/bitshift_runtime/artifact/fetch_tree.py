@@ -34,7 +34,9 @@ def fetch_tree(source: SpanSource, target: Path, digest: str, progress: Progress
         _check_room(source, target, names)
         for name in names:
             _fetch_one(source, name, target, progress)
-        _check_digest(source, target, digest)
+        with _left_behind_only_if_good(target, names):
+            source.check(target, names)
+            _check_digest(source, target, digest)
         (target / MARK).write_text(json.dumps({"uri": source.pinned, "digest": digest, "files": list(names)}))
 
 
@@ -66,6 +68,17 @@ def _check_room(source: SpanSource, target: Path, names: Sequence[str]) -> None:
         raise ArtifactError("NotEnoughDisk", f"{missing} bytes are to come and {free} are free in {target}.")
 
 
+@contextmanager
+def _left_behind_only_if_good(target: Path, names: Sequence[str]) -> Iterator[None]:
+    """Remove the files when they are not what was promised of all of them: nobody could tell which one is wrong."""
+    try:
+        yield
+    except ArtifactError as error:
+        for name in names if error.reason == "DigestMismatch" else ():
+            (target / name).unlink(missing_ok=True)
+        raise
+
+
 def _check_digest(source: SpanSource, target: Path, digest: str) -> None:
     """Hold the weights to the digest of their manifest, as the facts or the user named it."""
     if not digest:
@@ -76,8 +89,6 @@ def _check_digest(source: SpanSource, target: Path, digest: str) -> None:
     ]
     found = files_digest(files)
     if found != digest:
-        for file in files:
-            (target / file.name).unlink()
         raise ArtifactError(
             "DigestMismatch", f"The weights of {source.pinned} have {found}, not {digest} as asked for."
         )

@@ -46,6 +46,12 @@ class HubSource(SpanSource):
             return self._gated(where)
         if code == "RevisionNotFound":
             return ArtifactError("RevisionNotFound", f"{where} has no revision '{self.revision}'.")
+        if status == httpx.codes.UNAUTHORIZED and self._token and not code:
+            return ArtifactError(
+                "ArtifactForbidden",
+                f"{where}: {self._endpoint} does not know the token in `spec.sources.secret`: put a valid one there, "
+                "under `HF_TOKEN`.",
+            )
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.NOT_FOUND):
             private = "the token may not see it" if self._token else f"it is private. {WAY_OUT} with HF_TOKEN"
             return ArtifactError("ArtifactNotFound", f"{where}: there is no {name}, or {private}.")

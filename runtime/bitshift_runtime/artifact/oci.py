@@ -10,7 +10,8 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from posixpath import basename, dirname
 from typing import Any
 
@@ -19,6 +20,7 @@ import httpx
 from bitshift_core.artifact.errors import ArtifactError, malformed, unsupported
 
 from .credentials import DOCKER_HUB, WAY_OUT, Credentials
+from .source import HASH_CHUNK_BYTES, unreachable
 from .spans import HeaderAuth, Span, SpanSource, asked, inside, not_given
 
 _ADDRESS = re.compile(
@@ -48,10 +50,14 @@ class OciSource(SpanSource):
         self._base = f"{'http' if plain else 'https'}://{self._host}/v2/{self._repo}"
         self._client, self._login = client, credentials.login_of(self._host)
         self._authorization = ""
+        self._layers: list[Span] = []
+        """Those that are archives: a digest is promised of each, but of none of the files in it."""
         self._what = f"oci://{found['host']}/{found['repo']}"
         wanted = found["digest"] or found["tag"] or "latest"
         top, digest = self._manifest(wanted)
-        files, self.mountable = self._files(self._chosen(top))
+        files, is_image = self._files(self._chosen(top))
+        self.mountable = is_image and not credentials.registry_login
+        """Nodes could pull it, too: of logins they understand docker configurations alone."""
         path = found["path"] or _folder_of_model(files)
         self.pinned = f"{self._what}@{digest}" + (f"/{path}" if path else "") + (f"?{query}" if query else "")
         super().__init__(client, *inside(files, path, self._what))
@@ -65,7 +71,7 @@ class OciSource(SpanSource):
         challenge = answer.headers.get("www-authenticate", "")
         scheme, _, rest = challenge.partition(" ")
         said = dict(_CHALLENGE.findall(rest))
-        if scheme.lower() == "basic" and self._login and not self._authorization:
+        if scheme.lower() == "basic" and self._login and "authorization" not in answer.request.headers:
             self._authorization = f"Basic {base64.b64encode(':'.join(self._login).encode()).decode()}"
             return True
         if scheme.lower() != "bearer" or "realm" not in said:
@@ -85,16 +91,47 @@ class OciSource(SpanSource):
         """Return what the registry means; what may not be read is often answered as if it were not there."""
         mend = f"{WAY_OUT} with `.dockerconfigjson`, or REGISTRY_USERNAME and REGISTRY_PASSWORD."
         if self._login:
-            mend = "The login in `spec.sources.secret` may not pull it."
+            mend = "The login in `spec.sources.secret` may not pull it: put one there that may."
         return not_given(self._what, name, answer, mend) or super().refused(f"{self._what}: {name}", answer)
+
+    def check(self, folder: Path, names: Iterable[str]) -> None:
+        """Hold layers to their digests: what was fetched of one is read here, the rest of it from the registry."""
+        for layer in self._layers:
+            parts = sorted((self._spans[name].start, name) for name in names if self._spans[name].url == layer.url)
+            if parts and (found := self._digest_of(layer, folder, parts)) != layer.sha256:
+                raise ArtifactError(
+                    "DigestMismatch",
+                    f"{self._what}: the layer that {parts[0][1]} lies in has {found}, not {layer.sha256} as asked for.",
+                )
+
+    def _digest_of(self, layer: Span, folder: Path, parts: Iterable[tuple[int, str]]) -> str:
+        digest, at = hashlib.sha256(), 0
+        for start, name in parts:
+            for piece in self._pieces(layer, at, start):
+                digest.update(piece)
+            with (folder / name).open("rb") as file:
+                while chunk := file.read(HASH_CHUNK_BYTES):
+                    digest.update(chunk)
+            at = start + self._spans[name].size
+        for piece in self._pieces(layer, at, layer.size):
+            digest.update(piece)
+        return f"sha256:{digest.hexdigest()}"
+
+    def _pieces(self, layer: Span, start: int, end: int) -> Iterator[bytes]:
+        for at in range(start, end, HASH_CHUNK_BYTES):
+            yield self.read_span(layer, "a layer", at, min(HASH_CHUNK_BYTES, end - at))
 
     def _manifest(self, reference: str) -> tuple[dict[str, Any], str]:
         """Return a manifest and its digest; one that was asked for by digest is held to it."""
         headers = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
-        with self._answered(f"{self._base}/manifests/{reference}", headers) as answer:
-            if not answer.is_success:
-                raise self.refused(f"'{reference}'", answer)
-            raw = answer.read()
+        url = f"{self._base}/manifests/{reference}"
+        try:
+            with self._answered(url, headers) as answer:
+                if not answer.is_success:
+                    raise self.refused(f"'{reference}'", answer)
+                raw = answer.read()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise unreachable(url, error) from error
         if len(raw) > MAX_MANIFEST_BYTES:
             raise unsupported(f"{self._what}: its manifest has {len(raw)} bytes; {MAX_MANIFEST_BYTES} are read.")
         digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
@@ -128,10 +165,12 @@ class OciSource(SpanSource):
             if "gzip" in kind or "zstd" in kind:
                 raise unsupported(
                     f"{self._what}: its layers are compressed ({kind}), so headers cannot be read by ranges. Push it "
-                    "uncompressed: weights hardly shrink (`buildah push --disable-compression`, `oras push`)."
+                    "uncompressed, for weights hardly shrink: `oras push` of its files, or `docker buildx build` with "
+                    "`--output type=registry,compression=uncompressed,force-compression=true`."
                 )
             if kind.startswith(IMAGE_LAYERS) or kind.endswith("tar"):
                 _lay(found, self._members(span))
+                self._layers.append(span)
             elif name:
                 found[_plain(str(name))] = span
         if not found:

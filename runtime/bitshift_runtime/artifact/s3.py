@@ -6,7 +6,7 @@ Here: a folder's objects, pinned by what the store calls their versions. Not her
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from posixpath import basename, dirname
 from urllib.parse import parse_qs, quote, urlencode
 from xml.etree import ElementTree
@@ -18,11 +18,21 @@ from bitshift_core.artifact.errors import ArtifactError, malformed
 
 from .choice import wanted
 from .credentials import WAY_OUT, Credentials
-from .source import Progress
+from .source import Progress, at_most
 from .spans import Span, SpanSource, asked, not_given
 
-MAX_PAGES = 100
+MAX_PAGES, MAX_ERROR_BYTES = 100, 64 << 10
 DEFAULT_REGION = "us-east-1"
+OF_REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect")
+UNKNOWN_KEY = "The store does not know the AWS_ACCESS_KEY_ID in `spec.sources.secret`: put one of its own there."
+MENDS: Mapping[str, str] = {
+    "InvalidAccessKeyId": UNKNOWN_KEY,
+    "XAdminUserNotFound": UNKNOWN_KEY,
+    "SignatureDoesNotMatch": "The AWS_SECRET_ACCESS_KEY in `spec.sources.secret` is not that of its AWS_ACCESS_KEY_ID.",
+    "ExpiredToken": "The AWS_SESSION_TOKEN in `spec.sources.secret` ran out: put a new one there, with its keys.",
+    "RequestTimeTooSkewed": "The node's clock differs from the store's by more than a signature may be old.",
+}
+"""Ways out by the codes of https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and of versitygw."""
 
 
 class S3Source(SpanSource):
@@ -71,21 +81,23 @@ class S3Source(SpanSource):
         return f"sha256:{raw.hex()}" if len(raw) == hashlib.sha256().digest_size else ""
 
     def refused(self, name: str, answer: httpx.Response) -> ArtifactError:
-        """Return what the store means, in its own word where it says one."""
-        where = f"s3://{self._bucket}"
-        mend = f"{WAY_OUT} with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        if self._key:
-            mend = (
-                "The key in `spec.sources.secret` needs s3:GetObject and s3:ListBucket there, and the bucket's region."
-            )
+        """Return what the store means, by its own word where it says one: statuses differ from store to store."""
+        where, (code, region) = f"s3://{self._bucket}", _error(answer)
         if answer.status_code == httpx.codes.PRECONDITION_FAILED:
             return ArtifactError("ArtifactMoved", f"{where}: {name} was replaced while it was read: say `retry`.")
-        if answer.status_code in (httpx.codes.MOVED_PERMANENTLY, httpx.codes.BAD_REQUEST):
-            region = answer.headers.get("x-amz-bucket-region", "another")
+        is_elsewhere = region not in ("", self._region)
+        if answer.status_code == httpx.codes.MOVED_PERMANENTLY or code in OF_REGION or is_elsewhere:
+            another = f"in region {region}, not" if region else "not in region"
             return ArtifactError(
-                "ArtifactUnreadable",
-                f"{where} is in region {region}, not {self._region}: say `?region=` in the address.",
+                "ArtifactUnreadable", f"{where} is {another} {self._region}: say `?region=` in the address."
             )
+        if code == "NoSuchBucket":
+            return ArtifactError("ArtifactNotFound", f"{where}: there is no such bucket.")
+        if mend := MENDS.get(code):
+            return ArtifactError("ArtifactForbidden", f"{where}: {name} may not be read. {mend}")
+        mend = f"{WAY_OUT} with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        if self._key:
+            mend = "The key in `spec.sources.secret` needs s3:GetObject and s3:ListBucket there: allow it both."
         return not_given(where, name, answer, mend) or super().refused(f"{where}: {name}", answer)
 
     def _folder(self, key: str) -> tuple[dict[str, Span], str]:
@@ -125,6 +137,18 @@ class S3Source(SpanSource):
             return ElementTree.fromstring(answer.content)
         except ElementTree.ParseError:
             raise malformed(f"s3://{self._bucket}: the store's list is no XML. Is the endpoint one of S3?") from None
+
+
+def _error(answer: httpx.Response) -> tuple[str, str]:
+    """Return the code of a refusal, and the bucket's region where it is told; '' for what is not."""
+    if answer.is_success:
+        return "", ""
+    region = answer.headers.get("x-amz-bucket-region", "")
+    try:
+        body = ElementTree.fromstring(at_most(answer, MAX_ERROR_BYTES))
+    except (ElementTree.ParseError, httpx.HTTPError):
+        return "", region
+    return _text(body, "Code"), _text(body, "Region") or region
 
 
 def _version(names: Iterable[str], spans: dict[str, Span]) -> str:

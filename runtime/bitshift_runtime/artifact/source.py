@@ -20,6 +20,8 @@ HASH_CHUNK_BYTES = 4 << 20
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 HEAD_BYTES = 4_096
 """What is asked for with a file's size: most shards' headers end within it, so that one request tells both."""
+NO_TLS = ("WRONG_VERSION_NUMBER", "record layer failure")
+"""How versions of OpenSSL name an answer that is none of TLS."""
 Progress = Callable[[str, int, int], None]
 """Called with what is read (a file, `files`, or `headers`), how much of it was read, and how much there is."""
 
@@ -212,6 +214,8 @@ def at_most(answer: httpx.Response, limit_bytes: int) -> bytes:
 def unreachable(url: str, error: Exception) -> ArtifactError:
     """Return the error for a server that cannot be reached or breaks off."""
     mend = " If its authority is your own, name it in `spec.sources.caBundle`." if is_untrusted(error) else ""
+    if any(words in str(error) for words in NO_TLS):
+        mend = " It seems to speak no TLS: say so by http:// in its address, or of a registry by `?plain-http=true`."
     message = f"{url} could not be read: {type(error).__name__}: {str(error)[:200]}{mend}"
     return ArtifactError("ArtifactUnreachable", message)
 

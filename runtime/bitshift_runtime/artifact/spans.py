@@ -3,9 +3,10 @@
 Here: sizes, ranges, streams that may be continued. Not here: who lists the files (`hub`, `s3`, `oci`).
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from posixpath import basename, dirname
 
 import httpx
@@ -70,6 +71,9 @@ class SpanSource:
         """Return the file's bytes from an offset on; failures that may pass are httpx's own."""
         span = self._spans[name]
         return self._stream(span, name, offset, span.size)
+
+    def check(self, folder: Path, names: Iterable[str]) -> None:
+        """Hold fetched files to promises that the server made of more than one of them together."""
 
     def auth(self) -> httpx.Auth | None:
         """Return who asks; None is anybody."""

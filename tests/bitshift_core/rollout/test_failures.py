@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from bitshift_core.rollout import names
@@ -79,6 +81,27 @@ def test_bytes_with_another_digest_are_told_with_both():
 
     assert (failure.reason, failure.final) == ("DigestMismatch", True)
     assert "bbbbbbbbbbbb" in failure.message and "aaaaaaaaaaaa" in failure.message and "`digest`" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "words"),
+    [
+        ("s3://b/m holds other objects than when its facts were read: say `retry` to have them read again.",
+         "ArtifactMoved", "kubectl bitshift retry"),
+        ("s3://b: m.gguf was replaced while it was read: say `retry`.", "ArtifactMoved", "kubectl bitshift retry"),
+        ("oci://r/m: m.gguf may not be read. The login in `spec.sources.secret` may not pull it.",
+         "ArtifactForbidden", "`sources.secret`"),
+        ("hf://o/m is gated, and the token in `spec.sources.secret` may not read it: accept its terms.",
+         "ArtifactForbidden", "`sources.secret`"),
+    ],
+)  # fmt: skip
+def test_what_may_be_read_no_more_or_is_another_by_now_is_not_tried_again(said, reason, words):
+    last = {"exitCode": 1, "message": json.dumps({"reason": "Any", "message": said})}
+    fetch = a_container({"waiting": {}}, name="fetch", last=last)
+    failure = failure_of(a_pod(a_container({"waiting": {}}), ready=False, initial=[fetch]), fetch=RULES.fetch)
+
+    assert (failure.reason, failure.final) == (reason, True)
+    assert words in failure.message
 
 
 def test_a_pod_that_recovered_is_no_failure():

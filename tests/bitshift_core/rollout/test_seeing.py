@@ -146,6 +146,16 @@ def test_a_file_that_cannot_be_read_refuses_its_rung_with_what_the_job_said():
     assert seen.candidate.rung.name == "q8"
 
 
+@pytest.mark.parametrize(("read_at", "reads_again"), [(NOW + 60, True), (NOW + 61, False)])
+def test_a_spec_that_is_mended_in_the_second_of_its_refusal_is_read_again(read_at, reads_again):
+    refusal = read(Q4)
+    refusal["data"] = {"error.json": '{"reason": "ArtifactForbidden", "message": "No."}', "readAt": timestamp(read_at)}
+    snapshot = replace(with_facts(refusal, read(Q8, at=NOW + 60), read(F16)), model=written(a_model(), NOW + 60))
+
+    assert reads(snapshot) is reads_again
+    assert (see(snapshot).releases[0].problem is None) is reads_again
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [

@@ -6,10 +6,12 @@ from bitshift_core.api.v1alpha1 import QuantizedModelStatus, Refused
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout.observation import Pods
 from bitshift_core.rollout.phases import decide
+from bitshift_core.rollout.seeing import see
 from bitshift_core.rollout.status import LONGEST_MESSAGE, report
 from bitshift_core.starting.promises import Kept
 from bitshift_core.starting.reading import Progress
 from bitshift_core.traffic.steps import EVERYONE, OBSERVATION
+from tests.bitshift_core.rollout.snapshots import URIS, a_snapshot, read
 from tests.builders import (
     NOW,
     SERVING,
@@ -182,3 +184,15 @@ def test_what_an_engine_reports_stands_in_its_rung_and_is_bounded():
 
     assert rung.engine.startswith("The engine reports 46,592 KV tokens. 65,536 KV tokens were planned.")
     assert len(rung.engine) == LONGEST_MESSAGE
+
+
+def test_a_rung_tells_where_exactly_its_bytes_lie():
+    pinned = f"hf://org/m@{40 * 'a'}"
+    seen = see(a_snapshot(config_maps={**a_snapshot().config_maps, **_pinned(pinned)}))
+
+    assert [rung.artifact for rung in told(seen).rungs] == [pinned, URIS[1]]
+
+
+def _pinned(uri):
+    facts = read(URIS[0], pinned_uri=uri)
+    return {facts["metadata"]["name"]: facts}

@@ -84,6 +84,13 @@ def test_an_object_that_nobody_looked_at_is_explained():
     assert "· fp8  Unknown" in text
 
 
+def test_where_an_artifact_was_pinned_is_told_and_what_the_spec_names_is_not_repeated():
+    pinned = f"hf://org/awq@{40 * 'a'}"
+
+    assert f"artifact {pinned}" in " ".join(shown(a_model(rungs=[AWQ | {"artifact": pinned}])).split())
+    assert "artifact" not in shown(a_model(rungs=[AWQ | {"artifact": "hf://org/awq"}]))
+
+
 def test_a_narrow_terminal_wraps_and_loses_nothing():
     assert "182 of" in shown(a_model(), width=40)
 

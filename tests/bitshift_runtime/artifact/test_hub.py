@@ -157,6 +157,15 @@ def test_a_gated_model_says_what_to_do(client, token, words):
     assert all(word in message for word in words) and "hf_" not in message
 
 
+def test_a_token_that_the_hub_does_not_know_is_told_apart_from_one_that_may_not_read():
+    refusing = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(401)))
+    with pytest.raises(ArtifactError) as caught:
+        HubSource("hf://org/m", refusing, Credentials(hub_endpoint="http://hub", hub_token="hf_old"))
+
+    assert caught.value.reason == "ArtifactForbidden"
+    assert "does not know the token in `spec.sources.secret`" in str(caught.value) and "hf_" not in str(caught.value)
+
+
 def test_a_gated_model_is_read_with_its_token_which_no_other_host_hears_of(client):
     with Hub(sharded(), token="hf_right").started() as hub:
         assert inspect(a_source(hub, client, token="hf_right"), lambda *_: None).format == "safetensors"

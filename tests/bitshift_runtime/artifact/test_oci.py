@@ -87,6 +87,22 @@ def test_files_of_an_images_layers_are_read_by_range_and_upper_layers_win(regist
     assert all("range" in headers for path, _, headers in registry.asked if "/blobs/" in path)
 
 
+@pytest.mark.parametrize(
+    ("credentials", "mountable"),
+    [({"registry_login": ("me", "secret")}, False),
+     ({"registry_config": '{"auths": {"HOST": {"username": "me", "password": "secret"}}}'}, True)],
+)  # fmt: skip
+def test_an_image_that_nodes_could_not_pull_is_not_mountable(client, credentials, mountable):
+    with Registry(login=("me", "secret")).started() as registry:
+        registry.push("v1", [(tar({"m.gguf": GGUF}), TAR, "")])
+        host = registry.url.removeprefix("http://")
+        said = {
+            key: value.replace("HOST", host) if key.endswith("config") else value for key, value in credentials.items()
+        }
+
+        assert a_source(client, f"{registry.address}:v1", **said).mountable is mountable
+
+
 def test_a_model_among_several_is_named_by_its_path(registry, client):
     registry.push("v1", [(tar({"a/m.gguf": GGUF, "b/m.gguf": b"other"}), TAR, "")])
 
@@ -170,6 +186,20 @@ def test_a_tag_that_is_not_there_is_named(registry, client):
     )  # fmt: skip
 
 
+def test_a_registry_that_is_not_there_is_the_artifacts_failure(client):
+    with Registry().started() as registry:
+        pass
+
+    assert refusal(client, f"{registry.address}:v1")[0] == "ArtifactUnreachable"
+
+
+def test_a_registry_without_tls_is_told_as_that(registry, client):
+    other = registry.address.replace("127.0.0.1", "127.1")  # not known as this machine, so TLS is spoken to it
+    reason, message = refusal(client, f"{other}:v1")
+
+    assert reason == "ArtifactUnreachable" and "`?plain-http=true`" in message
+
+
 def test_a_blob_with_other_bytes_is_not_left_behind(registry, client, tmp_path, monkeypatch):
     monkeypatch.setattr("bitshift_runtime.artifact.fetch.PAUSE_SECONDS", 0)
     registry.push("v1", blobs({"m.gguf": GGUF}))
@@ -179,3 +209,39 @@ def test_a_blob_with_other_bytes_is_not_left_behind(registry, client, tmp_path, 
 
     assert caught.value.reason == "DigestMismatch"
     assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_layer_with_other_bytes_is_not_left_behind(registry, client, tmp_path):
+    archive = tar({"models/LICENSE": b"free", "models/m.gguf": GGUF, "models/last.txt": bytes(5_000)})
+    registry.push("v1", [(archive, TAR, "")])
+    at = archive.index(GGUF) + len(GGUF) - 1
+    registry.blobs[f"sha256:{hashlib.sha256(archive).hexdigest()}"] = archive[:at] + b"!" + archive[at + 1 :]
+    with pytest.raises(ArtifactError, match="not sha256:") as caught:
+        fetch_tree(a_source(client, f"{registry.address}:v1"), tmp_path, "", lambda *_: None)
+
+    assert caught.value.reason == "DigestMismatch"
+    assert not (tmp_path / "m.gguf").exists()
+
+
+def test_a_layer_is_held_to_its_digest_without_being_read_twice(registry, client, tmp_path):
+    archive = tar({"models/LICENSE": b"free", "models/m.gguf": GGUF + bytes(100_000), "models/last.txt": bytes(5_000)})
+    registry.push("v1", [(archive, TAR, "")])
+    source = a_source(client, f"{registry.address}:v1")
+    registry.asked.clear()
+    fetch_tree(source, tmp_path, "", lambda *_: None)
+    ranges = [headers["range"].removeprefix("bytes=").split("-") for _, _, headers in registry.asked]
+
+    assert sum(int(last) - int(first) + 1 for first, last in ranges) == len(archive)
+
+
+def test_a_login_is_tried_by_whoever_was_asked_for_one_without_it(client):
+    challenge = {"www-authenticate": 'Basic realm="here"'}
+    asking = httpx.Response(401, headers=challenge, request=httpx.Request("GET", "http://r/v2/"))
+    refusing = httpx.Response(
+        401, headers=challenge, request=httpx.Request("GET", "http://r/v2/", headers={"authorization": "Basic eA=="})
+    )
+    with Registry().started() as registry:
+        registry.push("v1", blobs({"m.gguf": GGUF}))
+        source = a_source(client, f"{registry.address}:v1", registry_login=("me", "secret"))
+
+    assert [source.renew(answer) for answer in (asking, asking, refusing)] == [True, True, False]

@@ -143,6 +143,51 @@ def test_a_store_that_says_no_says_what_to_do(key, words):
     assert words in message and "secret" not in message.replace("`spec.sources.secret`", "")
 
 
+SAID = '<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{}</Code><Message>No.</Message>{}</Error>'
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "more", "reason", "words"),
+    [
+        (404, "XAdminUserNotFound", "", "ArtifactForbidden", "does not know the AWS_ACCESS_KEY_ID in `spec.sources.secret`"),
+        (403, "InvalidAccessKeyId", "", "ArtifactForbidden", "does not know the AWS_ACCESS_KEY_ID in `spec.sources.secret`"),
+        (403, "SignatureDoesNotMatch", "", "ArtifactForbidden", "is not that of its AWS_ACCESS_KEY_ID"),
+        (400, "ExpiredToken", "", "ArtifactForbidden", "ran out"),
+        (403, "RequestTimeTooSkewed", "", "ArtifactForbidden", "clock"),
+        (403, "AccessDenied", "", "ArtifactForbidden", "needs s3:GetObject and s3:ListBucket"),
+        (404, "NoSuchBucket", "", "ArtifactNotFound", "s3://bucket: there is no such bucket."),
+        (400, "AuthorizationHeaderMalformed", "<Region>eu-x</Region>", "ArtifactUnreadable",
+         "in region eu-x, not us-east-1: say `?region=`"),
+        (301, "PermanentRedirect", "", "ArtifactUnreadable", "is not in region us-east-1: say `?region=`"),
+        (400, "InvalidArgument", "", "ArtifactUnreadable", "answered HTTP 400"),
+    ],
+)  # fmt: skip
+def test_a_refusal_is_told_by_the_stores_own_code(status, code, more, reason, words):
+    refusing = httpx.Client(
+        transport=httpx.MockTransport(lambda request: httpx.Response(status, text=SAID.format(code, more)))
+    )
+    found = refusal(refusing, "http://store", "s3://bucket/m")
+
+    assert found[0] == reason and words in found[1]
+
+
+def test_a_bucket_that_tells_its_region_and_refuses_is_not_blamed_on_the_region():
+    told = {"x-amz-bucket-region": "us-east-1"}
+    refusing = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(403, headers=told)))
+
+    assert refusal(refusing, "http://store", "s3://bucket/m")[0] == "ArtifactForbidden"
+
+
+def test_the_code_is_read_where_bytes_were_asked_for(store, bucket, client):
+    put(bucket, {"m.gguf": gguf()})
+    source = a_source(client, store, f"s3://{bucket.name}/m.gguf")
+    answer = httpx.Response(403, text=SAID.format("ExpiredToken", ""))
+    source._client = httpx.Client(transport=httpx.MockTransport(lambda request: answer))
+
+    with pytest.raises(ArtifactError, match="ran out"):
+        source.read("m.gguf", 0, 4)
+
+
 @given(key=KEYS, token=st.sampled_from(["", "session"]))
 def test_requests_are_signed_as_amazons_own_library_signs_them(key, token):
     asked = []
