@@ -8,7 +8,7 @@ CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
 HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
 export PYTHONDONTWRITEBYTECODE :=   # compiled once, not at every start
 # A word like TESTS=e2e/test_rollback.py narrows `make e2e` down; `make test-all` runs all of e2e/.
-TESTS ?= $(addprefix e2e/,test_bad_input.py test_judging.py test_rollout.py test_rollback.py vllm/test_rollout.py)
+TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
 
 .PHONY: help
 help: ## Show this list
