@@ -170,7 +170,8 @@ def measure(name: str, model: Path, device: Device, engine: Engine, work: Work, 
             steady, crowd = asyncio.run(loads(server.url, work))
             memory_bytes = device.held_bytes(server.pid)
     except ClusterError as error:
-        return Figures(name, planned, failure=str(error))
+        click.echo(error)
+        return Figures(name, planned, failure=str(error).partition("\n")[0])
     text, report = told_by(log)
     seen = seen_from(
         text, report, planned.promise,
@@ -191,9 +192,7 @@ def plan(model: Path, device: Device, engine: Engine, work: Work) -> Planned:
         gpus_per_replica=device.gpus,
         more=work.more,
     )
-    return planned_from(
-        sized(need_of(facts, asked, gpus=device.gpus), (device.node,), load_engines(), load_kernels())
-    )
+    return planned_from(sized(need_of(facts, asked, gpus=device.gpus), (device.node,), load_engines(), load_kernels()))
 
 
 async def loads(url: str, work: Work) -> tuple[LoadReport, LoadReport]:
@@ -230,9 +229,15 @@ def _report(found: list[Record]) -> LoadReport:
 
 @click.command(context_settings={"show_default": True, "max_content_width": 100})
 @click.option("--size", envvar="SIZE", type=click.Choice(list(CHECKPOINTS_GIB)), default="1B", help="Of the model.")
-@click.option("--device", envvar="DEVICE", type=click.Choice(list(PACKAGES)), default="cuda", help="cpu tries the script.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=FORMATS, help="May be repeated.")
-@click.option("--vllm-python", envvar="VLLM_PYTHON", type=click.Path(exists=True, path_type=Path), help="That has vLLM.")
+@click.option(
+    "--device", envvar="DEVICE", type=click.Choice(list(PACKAGES)), default="cuda", help="cpu tries the script."
+)
+@click.option(
+    "--format", "formats", type=click.Choice(FORMATS), multiple=True, default=FORMATS, help="May be repeated."
+)
+@click.option(
+    "--vllm-python", envvar="VLLM_PYTHON", type=click.Path(exists=True, path_type=Path), help="That has vLLM."
+)
 @click.option("--requests-per-second", type=click.FloatRange(min=0.1), help="Steady arrivals; 4, on a CPU 1.")
 @click.option("--seconds", type=click.IntRange(10, 3600), help="Of steady arrivals; 60, on a CPU 20.")
 @click.option("--write", envvar="WRITE", is_flag=True, help="Write docs/gpu.md; never from a CPU.")
@@ -242,7 +247,9 @@ def main(size: str, device: str, formats: tuple[str, ...], write: bool, output: 
     if write and device == "cpu":
         raise click.BadParameter("docs/gpu.md holds figures of a GPU.", param_hint="'--write'")
     if device == "cuda" and (why := no_gpu()):
-        click.echo(f"No NVIDIA GPU was found ({why}), so nothing was measured: run `make bench-gpu` where there is one.")
+        click.echo(
+            f"No NVIDIA GPU was found ({why}), so nothing was measured: run `make bench-gpu` where there is one."
+        )
         return
     python = said.pop("vllm_python")
     work = replace(WORKS[device], **{name: value for name, value in said.items() if value})

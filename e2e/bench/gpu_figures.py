@@ -163,7 +163,12 @@ ROWS = (
     Row("ITL p95", _millis, lambda seen: seen.steady.candidate.itl_p95_millis),
     Row("tokens/s, steady", _count, lambda seen: seen.steady.candidate.tokens_per_second),
     Row("tokens/s, crowd", _count, lambda seen: seen.crowd.candidate.tokens_per_second),
-    Row("requests failed", _count, lambda seen: seen.steady.candidate.failed + seen.crowd.candidate.failed, compared=False),
+    Row(
+        "requests failed",
+        _count,
+        lambda seen: seen.steady.candidate.failed + seen.crowd.candidate.failed,
+        compared=False,
+    ),
     Row("ready after", lambda value: f"{value:.0f} s", lambda seen: seen.ready_seconds, compared=False),
 )
 
@@ -217,7 +222,9 @@ def remarks(found: Iterable[Figures]) -> list[str]:
         if each.planned.verdict != "Fits":
             said.append(f"{each.name} was planned as {each.planned.verdict}.")
         said += [f"{each.name}: {sentence}" for sentence in (each.seen.broken if each.seen else ())]
-    return said or ["Weights, KV tokens and kernels are within the bands in which the operator holds a plan to be kept."]
+    return said or [
+        "Weights, KV tokens and kernels are within the bands in which the operator holds a plan to be kept."
+    ]
 
 
 def page(found: Sequence[Figures], told: Sequence[str], command: str) -> str:

@@ -89,7 +89,9 @@ def check_compiler(device: str) -> None:
     """Refuse a machine on which Triton, which compiles a little C at a GPU's first start, would fail after minutes."""
     has_header = (Path(sysconfig.get_path("include")) / "Python.h").exists()
     if device == "cuda" and not (has_header and (shutil.which("cc") or shutil.which("gcc"))):
-        raise ClusterError("vLLM compiles C as it starts: install gcc and Python's headers (apt-get install gcc python3-dev).")
+        raise ClusterError(
+            "vLLM compiles C as it starts: install gcc and Python's headers (apt-get install gcc python3-dev)."
+        )
 
 
 def _index() -> dict[str, str]:
