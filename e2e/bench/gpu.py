@@ -42,6 +42,7 @@ from e2e.vllm.here import (
     PACKAGES,
     SERVED_NAME,
     Engine,
+    Server,
     engine_of,
     make_environment,
     make_random_model,
@@ -167,7 +168,7 @@ def measure(name: str, model: Path, device: Device, engine: Engine, work: Work, 
     args = ("--max-model-len", work.context_tokens, "--max-num-seqs", work.sequences, *work.args)
     try:
         with served(engine, model, args, log) as server:
-            steady, crowd = asyncio.run(loads(server.url, work))
+            steady, crowd = asyncio.run(loads(server, work))
             memory_bytes = device.held_bytes(server.pid)
     except ClusterError as error:
         click.echo(error)
@@ -195,16 +196,16 @@ def plan(model: Path, device: Device, engine: Engine, work: Work) -> Planned:
     return planned_from(sized(need_of(facts, asked, gpus=device.gpus), (device.node,), load_engines(), load_kernels()))
 
 
-async def loads(url: str, work: Work) -> tuple[LoadReport, LoadReport]:
+async def loads(server: Server, work: Work) -> tuple[LoadReport, LoadReport]:
     """Return what users had of steady arrivals, and of coming all at once."""
-    side = SideConfig(url=url, model=SERVED_NAME)
+    side = SideConfig(url=server.url, model=SERVED_NAME)
     async with session(side) as opened:
         target = Target(
             "candidate", side, work.reply_tokens, REQUEST_SECONDS, opened,
             context_tokens=work.context_tokens, prompt_tokens=work.prompt_tokens,
         )  # fmt: skip
         if failure := (await settle_parameters(target, SEED)).failure:
-            raise ClusterError(f"It did not answer the first request: {failure}.")
+            raise ClusterError(f"It was ready and did not answer the first request: {failure}.", log=server.log)
         steady: list[Record] = []
         for block in blocks(work.requests_per_second, work.seconds, SEED):
             found = await records(target, block)
@@ -269,6 +270,7 @@ def measure_all(
 ) -> tuple[list[Figures], list[str]]:
     """Return every format's figures, and what they were taken on."""
     paths, here = Paths.from_environment(), first_gpu() if device == "cuda" else host()
+    paths.cache.mkdir(parents=True, exist_ok=True)
     engine = engine_of(python or make_environment(paths, device), device)
     models = {name: make_random_model(paths, engine, size, name) for name in formats}
     found = []

@@ -55,6 +55,7 @@ class Server:
 
     url: str
     pid: int
+    log: Path
     ready_seconds: float
 
 
@@ -117,8 +118,8 @@ def make_random_model(paths: Paths, engine: Engine, size: str, name: str) -> Pat
     with step(f"write {size} in {name}"):
         for old in (fresh, target):
             shutil.rmtree(old, ignore_errors=True)
-        quiet = {"PYTHONDONTWRITEBYTECODE": "1", "CUDA_VISIBLE_DEVICES": ""}
-        run(engine.python, WRITER, size, name, tokenizer, fresh, log=paths.log / "gpu.log", env=quiet)
+        told = (engine.python, WRITER, size, name, tokenizer, fresh)
+        run(*told, log=paths.log / "gpu.log", env={"CUDA_VISIBLE_DEVICES": ""})
         fresh.rename(target)
     mark.write_text(version)
     return target
@@ -142,7 +143,7 @@ def served(engine: Engine, model: Path, args: Sequence[object], log: Path) -> It
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
-        yield Server(url, process.pid, _seconds_until_ready(url, process, log))
+        yield Server(url, process.pid, log, _seconds_until_ready(url, process, log))
     finally:
         _stop(process)
 
