@@ -285,9 +285,9 @@ def measure_all(
 def show(found: list[Figures], about: list[str]) -> None:
     """Print the table between what it was taken on and what must be said of it."""
     console = Console(highlight=False)
-    console.print(*about, sep="\n", markup=False)
+    console.print(*about, sep="\n", markup=False, soft_wrap=True)
     console.print(screen(found))
-    console.print(*remarks(found), sep="\n", markup=False)
+    console.print(*remarks(found), sep="\n", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ class Row:
 
 
 ROWS = (
-    Row("kernel", _count, lambda seen: seen.kernels, lambda plan: plan.kernel),
+    Row("kernel", _count, lambda seen: seen.kernels.replace("LinearKernel", ""), lambda plan: plan.kernel),
     Row("weights", _bytes, lambda seen: seen.weight_bytes, lambda plan: plan.weight_bytes),
     Row("KV cache", _bytes, lambda seen: seen.pool_bytes, lambda plan: plan.pool_bytes),
     Row("KV tokens", _count, lambda seen: seen.kv_tokens, lambda plan: plan.kv_tokens),
