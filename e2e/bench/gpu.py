@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
@@ -270,6 +271,7 @@ def measure_all(
 ) -> tuple[list[Figures], list[str]]:
     """Return every format's figures, and what they were taken on."""
     paths, here = Paths.from_environment(), first_gpu() if device == "cuda" else host()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as Ctrl-C does, it ends the server too
     paths.cache.mkdir(parents=True, exist_ok=True)
     engine = engine_of(python or make_environment(paths, device), device)
     models = {name: make_random_model(paths, engine, size, name) for name in formats}
