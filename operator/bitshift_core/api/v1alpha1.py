@@ -221,10 +221,20 @@ class QualityGate(ApiObject):
 class LoadGate(ApiObject):
     """The same open-loop arrivals to candidate and baseline."""
 
+    model_config = ApiObject.model_config | {
+        "json_schema_extra": rules(
+            (
+                "self.requestsPerMinute * self.seconds >= 3000",
+                "must send 50 requests or more, for no 95th percentile can be judged from fewer: raise `seconds` or "
+                "`requestsPerMinute` until their product is 3000",
+            )
+        )
+    }
+
     requests_per_minute: Annotated[int, Field(ge=1, le=600_000)] = 60
     seconds: Annotated[int, Field(ge=10, le=7_200)] = 180
     reply_tokens: Annotated[int, Field(ge=1, le=8_192)] = 64
-    prompt_tokens: Annotated[int | None, Field(ge=100, le=1_000_000)] = None
+    prompt_tokens: Annotated[int | None, Field(ge=82, le=1_000_000)] = None
     """The longest prompt that is sent; a few hundred tokens, and never more than the context holds, when unset."""
     slower_percent: Annotated[int, Field(ge=1, le=1_000)] = 10
     """How much slower TTFT and ITL may be at the 95th percentile than the baseline's."""

@@ -57,6 +57,8 @@ class _Rule:
                 return not self.value_of(node.operand)
             case ast.Compare(ops=[compared]) if type(compared) in _COMPARE:
                 return _COMPARE[type(compared)](self.value_of(node.left), self.value_of(node.comparators[0]))
+            case ast.BinOp(op=ast.Mult()):
+                return self.value_of(node.left) * self.value_of(node.right)
             case ast.Call(func=ast.Name(id="has"), args=[field]):
                 return self._field(field)[0] is not _ABSENT
             case ast.Call(func=ast.Name(id="size"), args=[counted]):
