@@ -62,7 +62,10 @@ def test_several_documents_are_read_and_what_is_somebody_elses_is_left_alone(tmp
         ({"ladder": SPEC["ladder"] * 2}, "`spec.ladder` has 2 entries with the name 'awq': each must have its own."),
         ({"stable": None}, "`spec` must name `stable` (what runs now) or `parent`"),
         ({"traffic": {"route": "a", "gateway": "b", "hostname": "c"}}, "must name either `route`"),
-        ({"gates": {"load": {"seconds": 10}}}, "`spec.gates.load` must send 50 requests or more, for no 95th percentile"),
+        (
+            {"gates": {"load": {"seconds": 10}}},
+            "`spec.gates.load` must send 50 requests or more, for no 95th percentile",
+        ),
         ({"traffic": {"gateway": "b"}}, "`spec.traffic` must give `hostname` with `gateway`."),
         ({"traffic": {"gateway": "b", "hostname": "c"}}, "must give `traffic.route`, not `traffic.gateway`"),
     ],
