@@ -29,7 +29,7 @@ def vllm_users(cluster: OwnCluster, tmp_path_factory: pytest.TempPathFactory) ->
     rollout = ("-n", NAMESPACE, "rollout", "status", "deployment/chat", f"--timeout={START_SECONDS}s")
     cluster.kubectl(*rollout, timeout_seconds=START_SECONDS + 10)
     out = Path(tmp_path_factory.mktemp("vllm")) / "requests.jsonl"
-    users = Users.start(cluster.gateway_url, HOST, out, per_second=0.5)
+    users = Users.start(cluster.gateway_url, HOST, out, per_second=0.2)
     scenes.wait_for(lambda: sum(each.ok for each in users.seen()) >= 5, 90, "five answered requests", users)
     yield users
     users.stop()

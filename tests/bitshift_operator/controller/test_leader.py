@@ -16,10 +16,10 @@ from tests.fake_store import Refused
 NS = "bitshift-system"
 
 
-def a_candidate(kube, name):
+def a_candidate(kube, name, lease_seconds=1):
     candidate = Leadership(kube, Settings(pod_name=name), on_elected=lambda: None)
     # Faster than the official Config allows, so that a test takes no seconds.
-    candidate.config.lease_duration, candidate.config.renew_deadline, candidate.config.retry_period = 1, 0.2, 0.05
+    candidate.config.lease_duration, candidate.config.renew_deadline, candidate.config.retry_period = lease_seconds, 0.2, 0.05
     return candidate
 
 
@@ -51,17 +51,15 @@ async def test_the_first_candidate_leads_and_the_other_waits(kube: Kube):
 
 
 async def test_a_lease_that_is_given_back_is_taken_at_once(kube: Kube, api: FakeApi):
-    first, second = a_candidate(kube, "a"), a_candidate(kube, "b")
+    first, second = a_candidate(kube, "a", lease_seconds=600), a_candidate(kube, "b", lease_seconds=600)
     async with running(first) as tasks:
         await until(lambda: first.is_leader)
         tasks[0].cancel()
         await first.release()
 
-    started = time.monotonic()
-    async with running(second):
+    async with running(second):  # which gives up long before such a lease runs out
         await until(lambda: second.is_leader)
 
-    assert time.monotonic() - started < 0.5
     lease = api.get(LEASE, NS, "bitshift-operator")
     assert lease and lease["spec"]["leaseTransitions"] == 1
 
