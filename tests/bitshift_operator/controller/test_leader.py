@@ -19,7 +19,11 @@ NS = "bitshift-system"
 def a_candidate(kube, name, lease_seconds=1):
     candidate = Leadership(kube, Settings(pod_name=name), on_elected=lambda: None)
     # Faster than the official Config allows, so that a test takes no seconds.
-    candidate.config.lease_duration, candidate.config.renew_deadline, candidate.config.retry_period = lease_seconds, 0.2, 0.05
+    candidate.config.lease_duration, candidate.config.renew_deadline, candidate.config.retry_period = (
+        lease_seconds,
+        0.2,
+        0.05,
+    )
     return candidate
 
 
