@@ -20,7 +20,7 @@ from bitshift_core.evidence.numeric import (
     unknown,
 )
 
-from .endpoint import Endpoint
+from .endpoint import Endpoint, UnreachableError
 from .logprobs import Said, continue_text, first_of_answer, next_token, score_text
 
 CONTINUED_TOKENS = 8
@@ -32,6 +32,7 @@ LONG_WORD = 12
 
 CLOSED_AFTER = 4
 """So many questions without numbers from both, and others of their kind bring none either."""
+COMPILES = "vLLM compiles for it and ends where its image has no C++ compiler, TORCHDYNAMO_DISABLE=1 does without"
 BROKEN_PERCENT = 10
 """An engine that breaks at more of the questions that the parent's answers breaks at them by itself."""
 
@@ -89,6 +90,8 @@ async def check_numbers(check: NumericCheck, candidate: Endpoint, parent: Endpoi
                 await _ask_all(heard, asking(check, candidate, parent))
         except TimeoutError:
             break
+        except UnreachableError as error:
+            return unknown(f"{str(error).removesuffix('.')} after a question for log-probabilities: {COMPILES}")
         if heard.pairs or heard.broke:
             break
     return _concluded(heard, check)

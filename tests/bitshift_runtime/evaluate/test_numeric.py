@@ -9,8 +9,9 @@ from bitshift_core.evidence.report import Verdict
 from bitshift_core.evidence.texts import TEXTS
 from bitshift_runtime.evaluate.command import run_gate
 from bitshift_runtime.evaluate.config import GateConfig
+from bitshift_runtime.evaluate.endpoint import UnreachableError
 from bitshift_runtime.evaluate.logprobs import number
-from bitshift_runtime.evaluate.numeric import beginnings
+from bitshift_runtime.evaluate.numeric import beginnings, check_numbers
 from tests.fake_language import Language
 from tests.fake_openai import FakeEngine, serving
 
@@ -102,6 +103,25 @@ async def test_an_engine_without_log_probabilities_is_unknown_and_said_so(tmp_pa
     assert report.verdict is Verdict.PASSED
     assert f"Unknown: the vocabulary, the numbers ({why}" in report.message
     assert report.numeric is None
+
+
+class Gone:
+    """An engine that the first question about log-probabilities ended."""
+
+    model = "m"
+
+    async def send(self, method, path, body=None):
+        raise UnreachableError("The parent could not be connected to in 4 attempts.")
+
+
+async def test_engines_that_the_question_itself_ends_are_unknown_and_why_is_said():
+    verdict = await check_numbers(NumericCheck(), Gone(), Gone())
+
+    assert verdict.verdict is Verdict.INCONCLUSIVE
+    assert (
+        "The parent could not be connected to in 4 attempts after a question for log-probabilities" in verdict.message
+    )
+    assert "TORCHDYNAMO_DISABLE=1" in verdict.message
 
 
 async def test_a_parent_that_does_not_know_the_texts_judges_nobody(tmp_path):
