@@ -54,16 +54,8 @@ def build(paths: Paths, image: str, context: Path, dockerfile: Path, target: Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_suffix(".part")
     fresh.unlink(missing_ok=True)
-    told = [
-        *tool,
-        "push",
-        *policy,
-        "--compression-format",
-        "zstd",
-        image,
-        f"oci-archive:{fresh}:{image}",
-    ]  # gzip: minutes
-    run(*told, log=log)
+    compression = ("--compression-format", "zstd")  # gzip takes minutes for an engine's image
+    run(*tool, "push", *policy, *compression, image, f"oci-archive:{fresh}:{image}", log=log)
     fresh.replace(target)
 
 

@@ -186,10 +186,11 @@ def build_project_image(paths: Paths, image: Project) -> Path:
 def forget_older(paths: Paths, image: str, newest: Path) -> None:
     """Delete archives of what the image was made from before, and layers of it: a developer makes dozens a day."""
     name = image.rpartition("/")[2].replace(":", "-")
-    for old in paths.images.glob(f"{name}-*.tar"):
-        if old != newest:
-            old.unlink()
-            builder.forget_unused(paths)
+    older = [each for each in paths.images.glob(f"{name}-*.tar") if each != newest]
+    for each in older:
+        each.unlink()
+    if older:
+        builder.forget_unused(paths)
 
 
 def imported(paths: Paths) -> dict[str, str]:

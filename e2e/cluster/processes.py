@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -90,6 +91,14 @@ def must_live(paths: Paths, name: str) -> None:
     recorded = read(paths).get(name)
     if recorded is None or not recorded.is_alive:
         raise ClusterError(f"The process `{name}` ended by itself.", log=paths.log / f"{name}.log")
+
+
+def free_port(host: str) -> int:
+    """Return a port of this address that nobody listens on."""
+    with socket.socket() as asking:
+        asking.bind((host, 0))
+        port: int = asking.getsockname()[1]
+        return port
 
 
 def end_all(paths: Paths) -> None:

@@ -12,7 +12,8 @@ import boto3
 from botocore.config import Config
 
 from e2e.cluster import Cluster
-from e2e.stores.servers import GUESSED, Put, Trust, flip_last_byte, free_port, running
+from e2e.cluster.processes import free_port
+from e2e.stores.servers import GUESSED, Put, Trust, flip_last_byte, running
 
 KEY, SECRET, REGION = "e2e-reader", "reads-models", "us-east-1"
 BUCKET, FILE = "models", "model.gguf"

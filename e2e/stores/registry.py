@@ -15,7 +15,8 @@ import httpx
 import yaml
 
 from e2e.cluster import Cluster
-from e2e.stores.servers import GUESSED, Put, Trust, flip_last_byte, free_port, running
+from e2e.cluster.processes import free_port
+from e2e.stores.servers import GUESSED, Put, Trust, flip_last_byte, running
 
 USER, PASSWORD = "e2e", "pulls-models"
 HTPASSWD = f"{USER}:$2b$04$Y.MVa81X2sOhu/T4c1GdKOrysrjCZsudAXUsn8.qZxMuSxHuCEm66\n"

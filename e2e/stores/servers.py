@@ -3,7 +3,6 @@
 Here: authority, processes, the shape of a store. Not here: the stores themselves (`hub`, `objects`, `registry`).
 """
 
-import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -103,14 +102,6 @@ def _answers(paths: Paths, name: str, client: httpx.Client, url: str) -> bool:
     except httpx.TransportError:
         return False
     return True
-
-
-def free_port(host: str) -> int:
-    """Return a port of this address that nobody listens on."""
-    with socket.socket() as asking:
-        asking.bind((host, 0))
-        port: int = asking.getsockname()[1]
-        return port
 
 
 def flip_last_byte(file: Path) -> None:

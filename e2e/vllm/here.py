@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +21,7 @@ from bitshift_operator.cluster.logs import load_log_rules
 from e2e.cluster import ClusterError, Paths
 from e2e.cluster.commands import retried, run, step
 from e2e.cluster.preflight import check_room
+from e2e.cluster.processes import free_port
 from e2e.models import SHIPPED, model_file, unpack
 
 HERE = Path(__file__).parent
@@ -128,9 +128,7 @@ def make_random_model(paths: Paths, engine: Engine, size: str, name: str) -> Pat
 @contextmanager
 def served(engine: Engine, model: Path, args: Sequence[object], log: Path) -> Iterator[Server]:
     """Yield a server that is ready; it ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port("127.0.0.1")
     command = (
         engine.python, "-m", "vllm.entrypoints.openai.api_server", "--model", model,
         "--served-model-name", SERVED_NAME, "--host", "127.0.0.1", "--port", port, *args,

@@ -252,10 +252,9 @@ class _Asked:
         if lines is None:
             names = PLATFORM_NAMES[self.accelerator.platform]
             return Kernel("", "unknown", f"Which kernel of {self.engine} runs {what} on {names} is not known.")
-        if self.accelerator.platform == "cpu" and self.accelerator.instructions is None:
-            asking = next((line for line in lines if line.instructions), None)
-            if asking:
-                return Kernel(asking.kernel, "unknown", self._unlabelled(asking, what), rule.source)
+        asking = next((line for line in lines if line.instructions), None)
+        if asking and self.accelerator.platform == "cpu" and self.accelerator.instructions is None:
+            return Kernel(asking.kernel, "unknown", self._unlabelled(asking, what), rule.source)
         if lines and self._needs_more_than_is_known(lines):
             sentence = f"{where} has no label that tells its compute capability: which kernel runs {what} is not known."
             return Kernel("", "unknown", sentence)
