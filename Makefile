@@ -26,10 +26,10 @@ demo-down: venv ## End the demo and the cluster that it started
 	$(PYTHON) -m e2e.demo down
 
 .PHONY: test
-test: check e2e ## Everything that a change must pass: `check` with all examples of its property tests, then `e2e`
+test: check e2e ## Everything that a change must pass: `check` with the long tests and all examples too, then `e2e`
 
 .PHONY: test-all
-test-all: check ## `check` with all examples, all of e2e/ with every format of vLLM, then every benchmark
+test-all: check ## `check` with the long tests and all examples, all of e2e/ with every format of vLLM, then every benchmark
 	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm --ignore=e2e/placement --ignore=e2e/stores'
 	$(MAKE) e2e TESTS=e2e/placement
 	$(MAKE) e2e TESTS=e2e/stores
@@ -41,15 +41,16 @@ test-vllm: ## Every format that vLLM reads, on a real vLLM for CPUs
 	$(MAKE) e2e TESTS=e2e/vllm
 
 test test-all: export EXAMPLES = all
+AND_SHORT = $(if $(filter all,$(EXAMPLES)),, and not long)
 
 .PHONY: check
-check: venv $(HELM) ## What needs no cluster: style, types, import contracts, fast tests (with few examples), the chart
+check: venv $(HELM) ## What needs no cluster: style, types, import contracts, the short tests with few examples, the chart
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest tests -m "not alone" -n auto --dist loadfile
-	.venv/bin/pytest $(ALONE) -m alone -n auto
+	.venv/bin/pytest tests -m "not alone$(AND_SHORT)" -n auto --dist worksteal
+	.venv/bin/pytest $(ALONE) -m "alone$(AND_SHORT)" -n auto
 	$(HELM) lint --strict charts/bitshift
 
 .PHONY: e2e

@@ -1,5 +1,6 @@
 """The profiles that ship, and the flags that each engine says it knows (`tests/engine_flags`, with their sources)."""
 
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,7 @@ FILES = HERE.parent / "charts" / "bitshift" / "files" / "profiles"
 ENGINES = tuple(sorted(path.stem for path in FILES.glob("*.yaml")))
 
 
+@cache
 def shipped(engine: str) -> RuntimeProfileSpec:
     manifest = yaml.safe_load((FILES / f"{engine}.yaml").read_text(encoding="utf-8"))
     return RuntimeProfileSpec.model_validate(manifest["spec"])

@@ -21,6 +21,7 @@ from bitshift_operator.cluster.kinds import (
     SERVICE,
 )
 from tests.builders import some_facts
+from tests.fake_objects import copied
 
 HOST = "llm.example.com"
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions")
@@ -62,6 +63,7 @@ args:
 port: 8080
 preStopSeconds: 5
 """
+_PROFILE = yaml.safe_load(LLAMACPP)
 
 
 def everything(created: str, *, endpoints: Sequence[str] = ENDPOINTS, **spec: Any) -> list[dict[str, Any]]:
@@ -69,7 +71,7 @@ def everything(created: str, *, endpoints: Sequence[str] = ENDPOINTS, **spec: An
     wanted = {key: value for key, value in (SPEC | spec).items() if value is not None}
     model = QUANTIZED_MODEL.new("team", "chat", spec=wanted)
     model["metadata"] |= {"creationTimestamp": created, "uid": "uid-of-chat"}
-    profile = yaml.safe_load(LLAMACPP) | {"endpoints": list(endpoints)}
+    profile = copied(_PROFILE) | {"endpoints": list(endpoints)}
     catalogue = [a_node(), RUNTIME_PROFILE.new("", "llamacpp", spec=profile), a_suite(), a_gateway()]
     running = [a_claim(), stable_service(), stable_deployment(), users_route()] if wanted.get("stable") else [a_claim()]
     return [*catalogue, *running, model]

@@ -32,7 +32,7 @@ def rendered(*settings):
     kubernetes = ("--kube-version", "1.35.0", "--api-versions", POLICIES)
     done = helm("template", "bitshift", CHART, "-n", "bitshift-system", *kubernetes, *flags)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in yaml.load_all(done.stdout, yaml.CSafeLoader) if each]
 
 
 def of_kind(kind, manifests):

@@ -6,6 +6,7 @@ the share differs from card to card. Not here: nodes and their labels (`placemen
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .units import GIB, MIB
 
@@ -83,6 +84,7 @@ def _agrees(card: Card, labelled_bytes: int) -> bool:
     return abs(labelled_bytes - card.marketed_gib * GIB) * 100 <= LABEL_TOLERANCE_PERCENT * card.marketed_gib * GIB
 
 
+@lru_cache(maxsize=1024)
 def words_of(name: str) -> frozenset[str]:
     """Return the words of a product's name, whatever stands between them."""
     return frozenset(_WORD.findall(name.upper()))

@@ -7,16 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Annotated, Any
 
 import click
-import yaml
 from pydantic import Field
 
 from bitshift_core.api.base import ApiObject
 from bitshift_core.fit.placement import Node, node_from_manifests
 from bitshift_core.fit.units import GIB, MIB
+from bitshift_operator.cluster.shipped import shipped_yaml
 
 UNBOUNDED = "1Pi"
 """Host memory where nobody said how much: it shall not be what a GPU rung is refused for."""
@@ -56,8 +55,7 @@ class Imagined:
 @cache
 def known_products() -> tuple[GpuProduct, ...]:
     """Return the table that ships with the command line."""
-    text = resources.files(__package__).joinpath("gpus.yaml").read_text(encoding="utf-8")
-    return tuple(GpuProduct.model_validate(each) for each in yaml.safe_load(text)["products"])
+    return tuple(GpuProduct.model_validate(each) for each in shipped_yaml(__package__, "gpus.yaml")["products"])
 
 
 def product_of(name: str, memory_gib: float | None = None) -> GpuProduct:

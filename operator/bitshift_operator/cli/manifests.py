@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,11 @@ def _bounded(document: Any) -> Any:
     return document
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return structural(QuantizedModelSpec)
+
+
 def _is_ours(document: Mapping[str, Any]) -> bool:
     return document.get("kind") == KIND and document.get("apiVersion") == API_VERSION
 
@@ -118,7 +124,7 @@ def _read(path: Path, number: int, document: Mapping[str, Any]) -> tuple[Documen
     given = document.get("spec")
     if not isinstance(given, dict):
         return None, [f"{where}: `spec` is missing; it must be given."]
-    schema = structural(QuantizedModelSpec)
+    schema = _schema()
     problems = list(_unknown(given, schema, "spec"))
     spec: QuantizedModelSpec | None = None
     try:

@@ -4,17 +4,16 @@ import csv
 from functools import cache
 from importlib import resources
 
-import yaml
-
 from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.published import Loss, losses_from_rows
+
+from .shipped import shipped_yaml
 
 
 @cache
 def load_kernels() -> KernelTable:
     """Return which kernels run what, by engine version and GPU; read once, for it never changes."""
-    text = resources.files("bitshift_core.fit").joinpath("kernels.yaml").read_text(encoding="utf-8")
-    return KernelTable.from_mapping(yaml.safe_load(text))
+    return KernelTable.from_mapping(shipped_yaml("bitshift_core.fit", "kernels.yaml"))
 
 
 @cache

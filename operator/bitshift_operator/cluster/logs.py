@@ -7,10 +7,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from functools import cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from bitshift_core.fit.workloads import group_of, is_worker
 from bitshift_core.rollout import names
@@ -21,6 +18,7 @@ from bitshift_core.starting.rules import LogRules
 
 from .client import Kube
 from .errors import ApiError
+from .shipped import shipped_yaml
 
 TAIL_LINES, KEPT_CHARACTERS = 400, 65_536
 LIMIT_BYTES = 262_144
@@ -34,8 +32,7 @@ log = logging.getLogger(__name__)
 @cache
 def load_log_rules() -> LogRules:
     """Return what lines of engines' logs mean; read once, for it never changes."""
-    text = resources.files("bitshift_core.starting").joinpath("logs.yaml").read_text(encoding="utf-8")
-    return LogRules.from_mapping(yaml.safe_load(text))
+    return LogRules.from_mapping(shipped_yaml("bitshift_core.starting", "logs.yaml"))
 
 
 async def starting_logs(kube: Kube, read: Snapshot) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from tests.bitshift_core.artifact.builders import TINY, TINY_TENSORS, gguf, read
 from tests.bitshift_core.artifact.test_checkpoint import CONFIG, TENSORS
 from tests.examples import examples
 
+pytestmark = pytest.mark.long
+
 INPUTS = 10_000
 SHARE = {"gguf bytes": 2_500, "gguf keys": 1_500, "safetensors bytes": 2_000, "safetensors entries": 1_500}
 SHARE |= {"config": 1_500, "index": 500, "beside": 500}

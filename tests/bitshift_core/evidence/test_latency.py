@@ -35,6 +35,7 @@ def test_few_values_leave_the_upper_bound_open():
     assert quantile_interval([float(n) for n in range(40)], 0.95, 0.05)[2] == math.inf
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("count", "seen", "share"), [(180, 2, 0.001), (40, 5, 0.05), (10, 0, 0.5), (10, 10, 0.9)])
 def test_the_tail_is_the_binomial_one(stats, count, seen, share):
     assert tail(count, seen, share) == pytest.approx(stats.binom.sf(seen - 1, count, share))

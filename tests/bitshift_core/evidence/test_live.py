@@ -58,6 +58,7 @@ def test_a_rollback_says_its_numbers():
     assert "against a threshold of 100 (error rate 1.0 %)" in verdict.message
 
 
+@pytest.mark.long
 def test_a_good_candidate_is_rarely_rolled_back():
     rollouts = [started(seed=seed, per_second=4, tick=10) for seed in range(examples(16))]
 
@@ -307,6 +308,7 @@ def test_the_state_survives_its_own_json():
     assert again.watermarks == rollout.state.watermarks
 
 
+@pytest.mark.long
 def test_six_hundred_tenants_fit_and_the_largest_are_judged_singly():
     tenants = tuple(f"{'t' * 100}-{n}" for n in range(600))
     rollout = Rollout(tenants=tenants, per_second=600, stable=Arm(ttft_ms=100), candidate=Arm(0.05, 0.05, 110))

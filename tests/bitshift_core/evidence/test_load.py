@@ -42,6 +42,7 @@ def test_a_candidate_that_is_a_third_slower_fails_and_says_by_how_much():
     assert "TTFT p95" in report.message and "limit 1.10): too slow" in report.message
 
 
+@pytest.mark.long
 def test_at_the_limit_noise_decides_nothing():
     found = [
         judge_load("r1", run(slower=1.1, seed=seed), LoadGate(slower_percent=10)).verdict

@@ -83,6 +83,7 @@ def test_a_small_drop_that_is_proven_is_still_tolerated():
     assert judge_pairs(outcomes, 5, ERROR_RATE_PPM).verdict is Verdict.PASSED
 
 
+@pytest.mark.long
 def test_wrong_verdicts_are_as_rare_as_promised():
     chance, found = random.Random(7), Counter[str]()
     for _ in range(100):

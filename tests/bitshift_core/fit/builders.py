@@ -1,10 +1,6 @@
 """Models, nodes and constants for sizing tests; the models' numbers are those of their public configurations."""
 
-from functools import cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from bitshift_core.artifact.facts import ArtifactFacts, FileFact, LayerGroup, TensorGroup
 from bitshift_core.fit.engines import EngineConstants
@@ -13,22 +9,20 @@ from bitshift_core.fit.need import Need
 from bitshift_core.fit.pages import Shape
 from bitshift_core.fit.placement import Node
 from bitshift_core.fit.units import GIB, MIB
+from bitshift_operator.cluster.engines import load_engines
+from bitshift_operator.cluster.kernels import load_kernels
 
 H100 = {"nvidia.com/gpu.memory": "81559", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
 A100 = {"nvidia.com/gpu.memory": "81920", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}
 T4 = {"nvidia.com/gpu.memory": "15360", "nvidia.com/gpu.product": "Tesla-T4"}
 
 
-@cache
 def constants() -> EngineConstants:
-    text = resources.files("bitshift_core.fit").joinpath("engines.yaml").read_text(encoding="utf-8")
-    return EngineConstants.from_mapping(yaml.safe_load(text))
+    return load_engines()
 
 
-@cache
 def kernels() -> KernelTable:
-    text = resources.files("bitshift_core.fit").joinpath("kernels.yaml").read_text(encoding="utf-8")
-    return KernelTable.from_mapping(yaml.safe_load(text))
+    return load_kernels()
 
 
 def some_facts(**change: Any) -> ArtifactFacts:

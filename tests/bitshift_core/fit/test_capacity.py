@@ -157,6 +157,7 @@ def test_what_engines_printed_is_met(case):
     assert found.starts == seen["fits"]
 
 
+@pytest.mark.long
 def test_no_name_of_a_case_decides_anything():
     renamed = [case | dict.fromkeys(HIDDEN, "x") for case in CASES]
 

@@ -1,15 +1,9 @@
 """The rules as they ship, and real lines of engines' logs, each from where it can be looked up."""
 
-from importlib import resources
-
-import yaml
-
 from bitshift_core.api.conditions import timestamp
-from bitshift_core.starting.rules import LogRules
+from bitshift_operator.cluster.logs import load_log_rules
 
-RULES = LogRules.from_mapping(
-    yaml.safe_load(resources.files("bitshift_core.starting").joinpath("logs.yaml").read_text(encoding="utf-8"))
-)
+RULES = load_log_rules()
 
 
 def at(now, text):

@@ -201,6 +201,7 @@ def test_nothing_is_wider_than_the_terminal(tmp_path, read, columns):
     assert text.count("DoesNotFit") >= 1 and "margin" in text and "┃" in text
 
 
+@pytest.mark.long
 def test_real_files_are_read_by_a_real_reader(tmp_path):
     llama_8b(tmp_path / "models" / "bf16")
     llama_8b(tmp_path / "models" / "fp8", "F8_E4M3")

@@ -13,6 +13,8 @@ from bitshift_operator.cli import reading
 from bitshift_operator.cli.reading import patience, read_facts, uri_of
 from tests.bitshift_operator.cli.artifacts import tiny_gguf
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def reader(tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from bitshift_operator.cli import size as command
 from tests.bitshift_core.fit.builders import smollm, some_facts
 from tests.bitshift_operator.cli.artifacts import llama_8b, tiny_gguf
 
+pytestmark = pytest.mark.long
+
 GIB = 1 << 30
 
 

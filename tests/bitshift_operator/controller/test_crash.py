@@ -1,6 +1,6 @@
 """Die after any single write, start again, observe: users are answered all the while, and the end is the same.
 
-`make test` dies after each of them, `make check` after every fourth.
+`make test` dies after each of them; by itself, without `EXAMPLES=all`, this file dies after every fourth.
 """
 
 from collections import Counter
@@ -20,6 +20,8 @@ from tests.fake_api import FakeApi
 from tests.play import CHAT, Died, Play
 from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC, TENANTS
 from tests.users import argument
+
+pytestmark = pytest.mark.long
 
 NEVER = "x-bitshift-never"
 TWO_ROUTES = {"tenants": {"first": ["acme"], "last": list(SILENT)}}

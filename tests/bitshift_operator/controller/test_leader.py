@@ -68,6 +68,7 @@ async def test_a_lease_that_is_given_back_is_taken_at_once(kube: Kube, api: Fake
     assert lease and lease["spec"]["leaseTransitions"] == 1
 
 
+@pytest.mark.long
 async def test_a_silent_leader_is_replaced_when_its_lease_runs_out(kube: Kube):
     first, second = a_candidate(kube, "a"), a_candidate(kube, "b")
     async with running(first):

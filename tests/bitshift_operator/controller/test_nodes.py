@@ -2,6 +2,8 @@
 
 import copy
 
+import pytest
+
 from bitshift_core.fit.workloads import is_worker
 from bitshift_core.rollout import names
 from bitshift_operator.cluster.kinds import (
@@ -19,6 +21,8 @@ from tests.fake_api import FakeApi
 from tests.play import CHAT, Play
 from tests.scenery import SPEC, a_node
 from tests.users import label
+
+pytestmark = pytest.mark.long
 
 TWO_NODES = {"gpusPerReplica": 4, "nodesPerReplica": 2}
 ON_NODES = [

@@ -2,6 +2,8 @@
 
 from itertools import groupby
 
+import pytest
+
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout import names
 from bitshift_operator.cluster.client import Kube
@@ -66,6 +68,7 @@ async def test_verdicts_outlive_their_jobs_so_that_no_rung_is_judged_twice():
     ]  # fmt: skip
 
 
+@pytest.mark.long
 async def test_over_the_wire_it_ends_as_it_does_without_one(api: FakeApi, kube: Kube):
     wired = Play.of(api, kube, ladder=ONE_RUNG)
     await wired.until_quiet()
@@ -260,6 +263,7 @@ async def test_tenants_who_come_to_be_known_get_rules_of_their_own_and_nobody_go
     assert all(any(tenant in answer for answer in play.answers) for tenant in SILENT)
 
 
+@pytest.mark.long
 async def test_a_release_whose_pods_answer_garbage_never_reaches_a_gate():
     play = played()
     play.mute.add("q4")

@@ -17,6 +17,8 @@ from tests.bitshift_core.artifact.builders import gguf
 from tests.bitshift_runtime.artifact.loopback import Hub
 from tests.bitshift_runtime.artifact.test_inspect import sharded
 
+pytestmark = pytest.mark.long
+
 OTHERS = {
     "README.md": b"# m",
     "pytorch_model.bin": b"pickled",

@@ -65,6 +65,7 @@ def refusal(client, store, uri, key=KEY):
     return caught.value.reason, str(caught.value)
 
 
+@pytest.mark.long
 def test_a_folder_is_read_by_range_and_fetched(store, bucket, client, tmp_path):
     put(bucket, sharded(), "models/chat/")
     put(bucket, {"models/chat/README.md": b"#", "models/other/config.json": b"{}"})

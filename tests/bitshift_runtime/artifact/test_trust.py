@@ -50,6 +50,8 @@ def test_a_server_that_nobody_vouches_for_is_refused_with_the_way_out(store, tmp
 
 
 def test_public_authorities_stay_trusted_beside_ones_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     OWN.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
     monkeypatch.setenv(CA_FILE, str(tmp_path / "ca.crt"))
     with http_client() as client:

@@ -15,6 +15,8 @@ from bitshift_runtime.evaluate.numeric import beginnings, check_numbers
 from tests.fake_language import Language
 from tests.fake_openai import FakeEngine, serving
 
+pytestmark = pytest.mark.long
+
 LOSSY, GARBAGE, SILENT = Language(noise=0.7), Language(knows=False), None
 LLAMA_CPP = {"scores_texts": False}
 CHATS_ONLY = {"scores_texts": False, "completions": False}

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from bitshift_core.evidence.report import Verdict
 from bitshift_runtime.evaluate.command import run_gate
 from bitshift_runtime.evaluate.config import GateConfig
@@ -31,6 +33,7 @@ async def gate(tmp_path, candidate, parent, *suites, **changes):
         return await run_gate(config, tmp_path)
 
 
+@pytest.mark.long
 async def test_a_candidate_as_good_as_its_parent_passes_before_all_items_are_asked(tmp_path):
     report, (asked,) = await gate(tmp_path, FakeEngine(reply=echo), FakeEngine(reply=echo))
 
@@ -91,6 +94,7 @@ async def test_an_agreeing_candidate_passes_and_a_drifting_one_fails(tmp_path):
     assert other.verdict is Verdict.FAILED
 
 
+@pytest.mark.long
 async def test_time_that_runs_out_is_inconclusive_and_said(tmp_path):
     slow = FakeEngine(reply=echo, answer_seconds=0.2)
 

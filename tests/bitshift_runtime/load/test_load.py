@@ -94,6 +94,7 @@ async def test_equal_servers_pass_and_the_warm_up_does_not_count(monkeypatch):
     assert sum(engines[0].asked.values()) == 80 + 1 + 1
 
 
+@pytest.mark.long
 async def test_a_slower_candidate_fails(monkeypatch):
     slow, quick = FakeEngine(first_token_seconds=1.0), FakeEngine(first_token_seconds=0.05, token_seconds=0.001)
 
@@ -120,6 +121,7 @@ async def test_given_targets_the_baseline_is_left_alone(monkeypatch):
     assert not engines[1].asked
 
 
+@pytest.mark.long
 async def test_what_one_engine_refuses_to_be_asked_is_asked_of_none(monkeypatch):
     strict = FakeEngine(refused_fields=frozenset({"ignore_eos"}), first_token_seconds=0.05)
     lenient = FakeEngine(first_token_seconds=0.05)

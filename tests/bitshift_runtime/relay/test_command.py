@@ -4,6 +4,7 @@ import signal
 import sys
 
 import aiohttp
+import pytest
 
 from .fake_engine import fake_engine
 from .relays import CHAT
@@ -11,6 +12,7 @@ from .relays import CHAT
 START = "from bitshift_runtime.relay.command import relay; relay()"
 
 
+@pytest.mark.long
 async def test_a_relay_that_is_asked_to_end_finishes_its_stream_and_logs_nobodys_words():
     async with asyncio.timeout(60), fake_engine() as engine, aiohttp.ClientSession() as client:
         options = ["--stable-url", engine.url, "--host", "127.0.0.1", "--ports", "0", "0", "--admin-port", "0"]
