@@ -14,9 +14,11 @@ RUNTIMES = {"vllm": "vLLM", "sglang": "SGLang"}
 
 def of_room(need: Need, *, sequences: int, context_tokens: int) -> str:
     """Return what fits: `Fits 57 sequences at 8,192 tokens; 16 were asked for, and could have 29,184 tokens each.`"""
-    fits = f"Fits {_sequences(max(sequences, need.concurrent_sequences))} at {need.context_tokens:,} tokens"
+    fits = f"Fits {_sequences(sequences)} at {need.context_tokens:,} tokens"
     asked = "1 was" if need.concurrent_sequences == 1 else f"{need.concurrent_sequences:,} were"
     more = f", and could have {context_tokens:,} tokens{'' if need.concurrent_sequences == 1 else ' each'}"
+    if sequences < need.concurrent_sequences:
+        return f"{fits}; {asked} asked for, and take turns."
     if context_tokens > need.context_tokens:
         return f"{fits}; {asked} asked for{more}."
     return f"{fits}; {asked} asked for." if sequences > need.concurrent_sequences else f"{fits}, as asked for."

@@ -5,7 +5,7 @@ Here: `Kind` → `Option`, and the options that one pod template can use togethe
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from .capacity import DOES_NOT_DIVIDE, undivided
@@ -16,7 +16,7 @@ from .need import Need
 from .sums import Gpu, SizeSum, size_of
 
 SHARED_GPUS = "SharedGPUs"
-UNBOUNDED = "UnboundedKVCache"
+UNBOUNDED, TOO_SMALL = "UnboundedKVCache", "KVCacheTooSmall"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def options_for(need: Need, kinds: Sequence[Kind], known: Known) -> Iterator[Opt
     """Yield the release on every kind of node that the scheduler would consider."""
     sizes: dict[Gpu | None, SizeSum] = {}
     for kind in kinds:
-        gpu = Gpu(kind.offer.memory_bytes, kind.offer.product) if kind.offer else None
+        gpu = gpu_of(kind)
         if gpu not in sizes:
             sizes[gpu] = size_of(need, known.chosen, gpu)
         kernels = known.support(need, kind)
@@ -143,16 +143,39 @@ def _refusal(need: Need, kind: Kind, kernels: Sequence[Kernel], known: Known) ->
     if isinstance(known.chosen.band, VllmBand) and need.gpus_per_replica and (why := undivided(need)):
         return DOES_NOT_DIVIDE, why
     if need.runtime == "vllm" and not need.gpus_per_replica and not need.kv_cache_bytes:
-        return UNBOUNDED, _unbounded(need, known)
+        return UNBOUNDED, _unbounded(need, kind, known)
+    if (
+        need.kv_cache_bytes
+        and (one := sequences_bytes(replace(need, concurrent_sequences=1), kind, known)) > need.kv_cache_bytes
+    ):
+        return TOO_SMALL, _too_small(need, one)
     if worst(kernels) == "none":
         return NO_KERNEL, " ".join(sentences(kernels))
     return None
 
 
-def _unbounded(need: Need, known: Known) -> str:
+def gpu_of(kind: Kind) -> Gpu | None:
+    """Return the GPU that such nodes offer; None for hosts."""
+    return Gpu(kind.offer.memory_bytes, kind.offer.product) if kind.offer else None
+
+
+def sequences_bytes(need: Need, kind: Kind, known: Known) -> int:
+    """Return the KV cache that the sequences take, whatever the engine is told to take."""
+    items = size_of(replace(need, kv_cache_bytes=0), known.chosen, gpu_of(kind)).items
+    return next(item.bytes for item in items if item.name == "kv-cache")
+
+
+def _too_small(need: Need, one: int) -> str:
+    """Return why vLLM would end at its start. Source: vLLM, `v1/core/kv_cache_utils.py`, `max seq len`."""
+    return (
+        f"Its KV cache may have {need.kv_cache_bytes} bytes, and one sequence of {need.context_tokens:,} tokens takes "
+        f"{one}: raise `--kv-cache-memory-bytes` to that or more, or lower `serving.contextTokens`."
+    )
+
+
+def _unbounded(need: Need, kind: Kind, known: Known) -> str:
     """Return how to bound what vLLM takes of a host. Source: vLLM, `v1/worker/cpu_worker.py`."""
-    items = size_of(need, known.chosen, None).items
-    enough = next(item.bytes for item in items if item.name == "kv-cache")
+    enough = sequences_bytes(need, kind, known)
     return (
         "On CPUs vLLM takes nine tenths of the node's memory unless it is told how much its KV cache may have: add "
         f"`--kv-cache-memory-bytes {enough}` to `serving.extraArgs`, which holds {need.concurrent_sequences} sequences "

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ..api.v1alpha1 import SizeItem
 from . import headline
-from .advice import longest_context, most_sequences_held, spanning, ways_of, ways_out
+from .advice import longest_context, most_sequences, most_sequences_held, spanning, ways_of, ways_out
 from .affinity import affinity_for, affinity_of_hosts
 from .capacity import Capacity, capacity_of
 from .devices import claim_for
@@ -19,7 +19,7 @@ from .fleet import Fleet, Kind, fleet_of
 from .kernels import Kernel, KernelTable, sentences
 from .need import Need
 from .offers import MEMORY_LABEL, NVIDIA_GPU
-from .options import Known, Option, Together, options_for, together
+from .options import Known, Option, Together, gpu_of, options_for, sequences_bytes, together
 from .placement import Node, label_for, tolerations_of
 from .room import missing_sentence
 from .sums import Gpu, SizeSum, size_of
@@ -115,13 +115,19 @@ def _fits(need: Need, group: Together, known: Known) -> Fit:
     names = tuple(node for _, _, node in ranked)
     first = max((option for option in group.options if option.holds and any(option.now)), key=_shown_first)
     one_fits = _would_fit((first.kind,), known, pods=1)
-    held, longest = most_sequences_held(need, one_fits), longest_context(need, one_fits)
+    takes_turns = not one_fits(need)
+    held = (most_sequences if takes_turns else most_sequences_held)(need, one_fits)
     where = "per GPU" if need.gpus_per_replica else "of free memory"
     room = f"{_counted(len(names), 'node')} with room for {_counted(group.now, _seat(need))}"
     message = f"{_needs(need, first.size)} {names[0]} offers {gib(-ranked[0][1])} {where}: {room}."
     if held > need.concurrent_sequences:
         message += f" There {held} sequences of {need.context_tokens:,} tokens would fit."
-    line = headline.of_room(need, sequences=held, context_tokens=longest)
+    if takes_turns:
+        message += (
+            f" Of {need.concurrent_sequences} sequences of {need.context_tokens:,} tokens, the "
+            f"{gib(need.kv_cache_bytes)} that its KV cache may have hold {held}: the others take turns."
+        )
+    line = headline.of_room(need, sequences=held, context_tokens=longest_context(need, one_fits))
     fit = Fit("Fits", 0, (), names, None, "Fits", message, sequences_held=held, headline=line)
     return _located(fit, need, group, first, known)
 
@@ -144,7 +150,7 @@ def _waits(need: Need, group: Together, known: Known) -> Fit:
 
 def _located(fit: Fit, need: Need, group: Together, first: Option, known: Known) -> Fit:
     """Return the fit with its sum, and with what keeps pods to the nodes that hold them."""
-    gpu = Gpu(first.kind.offer.memory_bytes, first.kind.offer.product) if first.kind.offer else None
+    gpu = gpu_of(first.kind)
     fit = replace(fit, needed_bytes=first.needed_bytes, items=first.size.items, kernels=first.kernels)
     fit = replace(fit, gpu=gpu, offered_bytes=first.capacity_bytes, held=_held(need, gpu, known))
     if not need.gpus_per_replica:
@@ -241,8 +247,7 @@ def _overflows(need: Need, kinds: Sequence[Kind], known: Known) -> bool:
     """Return whether these sequences need more KV cache than the engine is told to take."""
     if not need.kv_cache_bytes:
         return False
-    unbounded = next(iter(options_for(replace(need, kv_cache_bytes=1), kinds, known)))
-    return sum(item.bytes for item in unbounded.size.items if item.name == "kv-cache") > need.kv_cache_bytes
+    return sequences_bytes(need, kinds[0], known) > need.kv_cache_bytes
 
 
 def _by_room(group: Together) -> list[tuple[int, int, str]]:

@@ -110,7 +110,7 @@ def _vllm(need: Need, band: VllmBand, *, is_known: bool, gpu: Gpu | None) -> Siz
 def _kv_cache_bytes(need: Need, band: VllmBand, spending: Spending, gpu: Gpu | None) -> int:
     layers = spending.stage.attention(cached_layers(need))
     needed = vllm_kv_cache_bytes(layers, shape_of(need, band), need, batch_of(need, band, gpu).tokens)
-    return max(needed, need.kv_cache_bytes)
+    return need.kv_cache_bytes or needed
 
 
 def _vllm_items(need: Need, band: VllmBand, spending: Spending, cache: int, gpu: Gpu | None) -> tuple[SizeItem, ...]:

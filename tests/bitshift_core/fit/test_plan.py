@@ -151,6 +151,32 @@ def test_vllm_on_a_host_must_be_told_how_much_its_cache_may_have():
     assert next(item.bytes for item in bounded.items if item.name == "kv-cache") == enough
 
 
+def a_bounded_plan(*, sequences, kv_cache_bytes):
+    facts = smollm(format="safetensors", scheme="BF16")
+    asked = {"runtime": "vllm", "engine_version": "0.32.0", "facts": facts, "context_tokens": 1024}
+    need = a_cpu_need(**asked, concurrent_sequences=sequences, kv_cache_bytes=kv_cache_bytes)
+    return plan(need, a_cpu_node(memory_bytes=32 * GIB))
+
+
+def test_sequences_that_a_bounded_cache_does_not_hold_take_turns_and_that_is_said():
+    few, many = (a_bounded_plan(sequences=count, kv_cache_bytes=256 * MIB) for count in (11, 64))
+
+    assert "take turns" not in few.message + few.headline
+    assert "the 0.25 GiB that its KV cache may have hold 11: the others take turns." in many.message
+    assert many.headline == "Fits 11 sequences at 1,024 tokens; 64 were asked for, and take turns."
+    assert many.sequences_held == 11
+    assert next(item.bytes for item in many.items if item.name == "kv-cache") == 256 * MIB
+
+
+def test_a_cache_that_holds_no_sequence_is_refused_with_what_would():
+    fit = a_bounded_plan(sequences=4, kv_cache_bytes=16 * MIB)
+
+    assert (fit.verdict, fit.reason) == ("DoesNotFit", "KVCacheTooSmall")
+    enough = int(fit.message.rpartition("takes ")[2].partition(":")[0])
+    assert a_bounded_plan(sequences=4, kv_cache_bytes=enough).verdict == "Fits"
+    assert a_bounded_plan(sequences=4, kv_cache_bytes=enough - 1).verdict == "DoesNotFit"
+
+
 def test_cores_count_too():
     assert plan(a_cpu_need(cpu_millis=4_000), a_cpu_node()).reason == "InsufficientCPU"
     assert plan(a_cpu_need(cpu_millis=1_500), a_cpu_node(cpu_requested_millis=1_000)).verdict == "Waiting"
