@@ -1,7 +1,7 @@
 """The real scheduler places the pods that a plan lets start on the nodes that it names, and leaves the others pending."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -11,8 +11,11 @@ import yaml
 
 from bitshift_core.api.catalogue import RuntimeProfileSpec
 from bitshift_core.api.v1alpha1 import QuantizedModelSpec
+from bitshift_core.fit.need import Need
+from bitshift_core.fit.offers import NVIDIA_GPU
 from bitshift_core.fit.placement import Node, label_for
 from bitshift_core.fit.plan import Fit, plan_release
+from bitshift_core.fit.swap import room_beside
 from bitshift_core.rollout.needs import need_of
 from bitshift_core.rollout.releases import resolve, seal
 from bitshift_core.rollout.snapshot import Snapshot
@@ -20,7 +23,7 @@ from bitshift_operator.cluster.caches import Caches
 from bitshift_operator.cluster.client import Kube
 from bitshift_operator.cluster.engines import load_engines
 from bitshift_operator.cluster.kernels import load_kernels
-from bitshift_operator.cluster.kinds import NODE, POD, QUANTIZED_MODEL
+from bitshift_operator.cluster.kinds import DEPLOYMENT, NODE, POD, QUANTIZED_MODEL
 from bitshift_operator.cluster.room import Room
 from bitshift_operator.resources import Owner, deployment
 from e2e.cluster import Cluster
@@ -98,6 +101,12 @@ async def room(cluster: Cluster) -> list[Node]:
 
 def planned(case: Case, nodes: list[Node]) -> tuple[Fit, dict[str, Any]]:
     """Return the plan, and the Deployment that the operator would make of it."""
+    fit, _, made = planned_for(case, nodes)
+    return fit, made
+
+
+def planned_for(case: Case, nodes: list[Node]) -> tuple[Fit, Need, dict[str, Any]]:
+    """Return the plan, what it is for, and the Deployment that the operator would make of it."""
     facts = facts_of(case.size, case.scheme)
     serving = {
         "image": "bitshift.local/pause:1",
@@ -118,7 +127,7 @@ def planned(case: Case, nodes: list[Node]) -> tuple[Fit, dict[str, Any]]:
         OWNERLESS, "placed", sealed, resolved, profile(), affinity=fit.affinity or bound(fit), tolerations=fit.tolerations,
         gpu_resource=fit.resource, runtime_image="none", pull_policy="IfNotPresent", start_seconds=1, drain_seconds=1,
     )  # fmt: skip
-    return fit, without_claims(made)
+    return fit, need, without_claims(made)
 
 
 def bound(fit: Fit) -> dict[str, Any]:
@@ -158,6 +167,13 @@ def placed(cluster: Cluster, wanted: int) -> list[str]:
     return [pod["spec"]["nodeName"] for pod in pods() if pod["spec"].get("nodeName")]
 
 
+def away(cluster: Cluster, *names: str) -> None:
+    """Delete Deployments and wait until their pods are gone."""
+    cluster.kubectl("-n", NAMESPACE, "delete", "deployment", *names, "--cascade=foreground", "--timeout=60s")
+    gone = lambda: not cluster.get("pods", "-n", NAMESPACE, "-l", "bitshift.dev/role=release")["items"]  # noqa: E731
+    wait_until(gone, "the pods are gone", seconds=SETTLES_SECONDS)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_scheduler_does_what_the_plan_says(cluster: Cluster, case: Case):
     fit, made = planned(case, asyncio.run(room(cluster)))
@@ -165,9 +181,7 @@ def test_the_scheduler_does_what_the_plan_says(cluster: Cluster, case: Case):
     try:
         found = placed(cluster, case.replicas)
     finally:
-        cluster.kubectl("-n", NAMESPACE, "delete", "deployment", "placed", "--cascade=foreground", "--timeout=60s")
-        gone = lambda: not cluster.get("pods", "-n", NAMESPACE, "-l", "bitshift.dev/role=release")["items"]  # noqa: E731
-        wait_until(gone, "the pods are gone", seconds=SETTLES_SECONDS)
+        away(cluster, "placed")
 
     if fit.verdict == "Fits":
         assert len(found) == case.replicas, fit.message
@@ -183,3 +197,43 @@ def test_the_cases_are_mixed(cluster: Cluster):
     assert len(CASES) >= 60
     assert all(verdicts.count(each) >= 5 for each in ("Fits", "DoesNotFit"))
     assert verdicts.count("Waiting") >= 3
+
+
+def test_pods_take_the_place_of_as_many_replicas_of_stable_as_the_plan_says(cluster: Cluster):
+    gpus, replicas = 2, 2
+    cluster.apply(stable("NVIDIA-L4", gpus=gpus, replicas=replicas))
+    names: list[str] = []
+    try:
+        ready = f"--for=jsonpath={{.status.readyReplicas}}={replicas}"
+        cluster.kubectl("-n", NAMESPACE, "wait", "deployment/stable", ready, "--timeout=60s")
+        case = Case("8b", "fp8", gpus, product="NVIDIA-L4")
+        nodes = asyncio.run(room(cluster))
+        fit, need, made = planned_for(case, nodes)
+        found = cluster.get("pods", "-n", NAMESPACE, "-l", "app=stable")["items"]
+        youngest_first = sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
+        held = [(f"{NAMESPACE}/{pod['metadata']['name']}", pod["spec"]["nodeName"]) for pod in youngest_first]
+        way = room_beside(need, nodes, fits, held, reload_seconds=60)
+        cluster.apply(made)
+        names.append("placed")
+        before = placed(cluster, 1)
+        cluster.kubectl("-n", NAMESPACE, "scale", "deployment/stable", f"--replicas={replicas - way.swaps}")
+        wait_until(lambda: placed(cluster, 1) == ["l4"], "the pod has its GPUs", seconds=SETTLES_SECONDS)
+    finally:
+        away(cluster, "stable", *names)
+
+    assert (fit.verdict, before) == ("Waiting", [])
+    assert (way.mode, way.swaps) == ("Serial", 1)
+    assert "scaled down by 1 of its 2 replicas" in way.sentence
+
+
+def stable(product: str, *, gpus: int, replicas: int) -> dict[str, Any]:
+    """Return what serves users from such GPUs."""
+    container = {"name": "c", "image": "bitshift.local/pause:1", "resources": {"limits": {NVIDIA_GPU: str(gpus)}}}
+    spec = {"containers": [container], "tolerations": [TOLERATION], "nodeSelector": {"nvidia.com/gpu.product": product}}
+    template = {"metadata": {"labels": {"app": "stable"}}, "spec": spec}
+    selector = {"matchLabels": {"app": "stable"}}
+    return DEPLOYMENT.new(NAMESPACE, "stable", spec={"replicas": replicas, "selector": selector, "template": template})
+
+
+def fits(need: Need, nodes: Sequence[Node]) -> bool:
+    return plan_release(need, nodes, load_engines(), kernels=load_kernels()).verdict == "Fits"
