@@ -36,6 +36,8 @@ LLAMA_CASES = (
 )  # fmt: skip
 VLLM_FORMATS = ("BF16", "INT8", "FP8", *(("W4A16",) if RUNS_FOUR_BITS else ()))
 VLLM_CONTEXT_TOKENS = 1024
+TELLS_BUFFERS = ("--log-verbosity", "4")
+"""llama.cpp of today keeps the sizes of its buffers to itself otherwise."""
 _LLAMA_PARTS = {
     "kv-cache": re.compile(r"llama_kv_cache\w*: size =\s*([\d.]+) MiB"),
     "activations": re.compile(r"(?:compute|output) buffer size =\s*([\d.]+) MiB"),
@@ -122,7 +124,7 @@ def llama_figures(cluster: Cluster) -> Iterator[Figure]:
         items = {item["name"]: item["bytes"] for item in said["items"]}
         args = ["--model", f"/models/{file_name(precision)}", "--host", "0.0.0.0", "--port", str(PORT), "--no-webui"]
         args += ["--ctx-size", str(context * sequences), "--parallel", str(sequences), "--threads", "1"]
-        args += ["--cache-type-k", cache, "--cache-type-v", cache]
+        args += ["--cache-type-k", cache, "--cache-type-v", cache, *TELLS_BUFFERS]
         name = re.sub(r"[^a-z0-9]+", "-", f"llama-{case}".lower())
         log = log_of(cluster, name, LLAMA_CPP, args)
         report = read_log(load_log_rules().of("llamacpp"), log).report
