@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from .kernels import EXACT_KV_CACHES
 from .need import Need
+from .units import MIB
 
 SMALLEST_CONTEXT, CONTEXT_STEP = 256, 256
 MAX_GPUS, MAX_NODES = 64, 16
@@ -25,6 +26,8 @@ class Ways:
     sequences: int = 0
     gpus: int = 0
     kv_cache_dtype: str = ""
+    kv_cache_bytes: int = 0
+    """Of what the engine is told to take for its cache."""
 
 
 def ways_of(need: Need, fits: Fits, *, most_gpus: int) -> Ways:
@@ -43,6 +46,8 @@ def ways_out(need: Need, found: Ways) -> str:
         ways.append(f"`serving.gpusPerReplica` {found.gpus}")
     if found.kv_cache_dtype:
         ways.append(f"`serving.kvCacheDtype` {found.kv_cache_dtype}")
+    if found.kv_cache_bytes:
+        ways.append(f"`--kv-cache-memory-bytes` {found.kv_cache_bytes} or less")
     bits = "a rung with fewer bits"
     if not ways:
         return f"Choose {bits} or larger nodes."
@@ -76,6 +81,15 @@ def most_sequences_held(need: Need, fits: Fits) -> int:
     more = MOST_SEQUENCES - need.concurrent_sequences
     asked = need.concurrent_sequences
     return asked + _largest(more, lambda extra: fits(replace(need, concurrent_sequences=asked + extra)))
+
+
+def smaller_bound(need: Need, fits: Fits, *, missing_bytes: int) -> int:
+    """Return a cache with which it fits, where the engine is told how large its cache is; 0 for none.
+
+    A fourth more than what is missing is left out, for margins are shares of the sum.
+    """
+    bound_bytes = (need.kv_cache_bytes - missing_bytes * 5 // 4) // MIB * MIB
+    return bound_bytes if bound_bytes > 0 and fits(replace(need, kv_cache_bytes=bound_bytes)) else 0
 
 
 def fewest_gpus(need: Need, fits: Fits, most_gpus: int) -> int:

@@ -33,6 +33,7 @@ def of_shortage(need: Need, ways: Ways, *, missing_bytes: int) -> str:
         split if ways.gpus else "",
         f"KV {ways.kv_cache_dtype}" if ways.kv_cache_dtype else "",
         f"{ways.context_tokens:,} tokens" if ways.context_tokens else "",
+        f"KV cache of {gib(ways.kv_cache_bytes)}" if ways.kv_cache_bytes else "",
     ]
     ways_out = ", ".join(way for way in found if way) or "fewer bits"
     return f"{held}; {short}; ways out: {ways_out}."

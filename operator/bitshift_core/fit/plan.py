@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ..api.v1alpha1 import SizeItem
 from . import headline
-from .advice import longest_context, most_sequences, most_sequences_held, spanning, ways_of, ways_out
+from .advice import longest_context, most_sequences, most_sequences_held, smaller_bound, spanning, ways_of, ways_out
 from .affinity import affinity_for, affinity_of_hosts
 from .capacity import Capacity, capacity_of
 from .devices import claim_for
@@ -195,8 +195,11 @@ def _does_not_fit(need: Need, group: Together, known: Known) -> Fit:
         usable = [option for option in group.options if option.refusal is None]
         fits = _would_fit([option.kind for option in usable], known)
         ways = ways_of(need, fits, most_gpus=need.nodes_per_replica * max(option.most_gpus for option in usable))
+        missing_bytes = first.needed_bytes - first.capacity_bytes
+        seats = _has_seats([option.kind for option in usable], known)
+        ways = replace(ways, kv_cache_bytes=smaller_bound(need, seats, missing_bytes=missing_bytes))
         why += " " + ways_out(need, ways)
-        line = headline.of_shortage(need, ways, missing_bytes=first.needed_bytes - first.capacity_bytes)
+        line = headline.of_shortage(need, ways, missing_bytes=missing_bytes)
     elif reason == "TooFewGPUs":
         why += spanning(need, most_gpus=max(option.most_gpus for option in group.options if option.holds))
     message = f"{_needs(need, first.size)} {why}"
@@ -228,11 +231,15 @@ def _why_not(need: Need, group: Together) -> tuple[str, str]:
 
 
 def _would_fit(kinds: Sequence[Kind], known: Known, *, pods: int | None = None) -> Callable[[Need], bool]:
-    """Return the question whether another need would fit on such nodes, were they empty; all its pods when unset."""
+    """Return the question whether another need would fit there, were they empty, with all its sequences at once."""
+    has_seats = _has_seats(kinds, known, pods=pods)
+    return lambda need: not _overflows(need, kinds, known) and has_seats(need)
 
-    def fits(need: Need) -> bool:
-        if _overflows(need, kinds, known):
-            return False
+
+def _has_seats(kinds: Sequence[Kind], known: Known, *, pods: int | None = None) -> Callable[[Need], bool]:
+    """Return the question whether pods of another need would find seats there, were they empty; all when unset."""
+
+    def has_seats(need: Need) -> bool:
         wanted, found = need.pods if pods is None else pods, 0
         for option in options_for(need, kinds, known):
             found += option.empty
@@ -240,7 +247,7 @@ def _would_fit(kinds: Sequence[Kind], known: Known, *, pods: int | None = None) 
                 return True
         return False
 
-    return fits
+    return has_seats
 
 
 def _overflows(need: Need, kinds: Sequence[Kind], known: Known) -> bool:

@@ -177,6 +177,14 @@ def test_a_cache_that_holds_no_sequence_is_refused_with_what_would():
     assert a_bounded_plan(sequences=4, kv_cache_bytes=enough - 1).verdict == "DoesNotFit"
 
 
+def test_a_cache_larger_than_the_node_is_refused_with_one_that_fits():
+    fit = a_bounded_plan(sequences=4, kv_cache_bytes=64 * GIB)
+
+    assert (fit.verdict, fit.reason) == ("DoesNotFit", "InsufficientMemory")
+    less = int(fit.message.partition("`--kv-cache-memory-bytes` ")[2].partition(" ")[0])
+    assert a_bounded_plan(sequences=4, kv_cache_bytes=less).verdict == "Fits"
+
+
 def test_cores_count_too():
     assert plan(a_cpu_need(cpu_millis=4_000), a_cpu_node()).reason == "InsufficientCPU"
     assert plan(a_cpu_need(cpu_millis=1_500), a_cpu_node(cpu_requested_millis=1_000)).verdict == "Waiting"
