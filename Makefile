@@ -4,8 +4,6 @@
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-CACHE := $(or $(BITSHIFT_CACHE),$(HOME)/.cache/bitshift)
-HELM := $(or $(shell command -v helm),$(CACHE)/bin/helm)
 export PYTHONDONTWRITEBYTECODE :=   # compiled once, not at every start
 # A word like TESTS=e2e/test_rollback.py narrows `make e2e` down; `make test-all` runs all of e2e/.
 TESTS ?= $(addprefix e2e/test_,bad_input.py judging.py rollout.py rollback.py)
@@ -44,14 +42,14 @@ test test-all: export EXAMPLES = all
 AND_SHORT = $(if $(filter all,$(EXAMPLES)),, and not long)
 
 .PHONY: check
-check: venv $(HELM) ## What needs no cluster: style, types, import contracts, the short tests with few examples, the chart
+check: venv ## What needs no cluster: style, types, import contracts, the short tests with few examples, the chart
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/pytest tests -m "not alone$(AND_SHORT)" -n auto --dist worksteal
 	.venv/bin/pytest $(ALONE) -m "alone$(AND_SHORT)" -n auto
-	$(HELM) lint --strict charts/bitshift
+	.venv/bin/helm lint --strict charts/bitshift
 
 .PHONY: e2e
 e2e: venv ## Tests with a real control plane, engine and gateway, which it starts (TESTS=… narrows them down)
@@ -92,6 +90,3 @@ $(INSTALLED): pyproject.toml
 python:
 	@test "$$(id -u)" = 0 || { echo "Python 3.11 with its venv module must be installed: as root, apt-get install python3-venv" >&2; exit 1; }
 	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3 python3-venv
-
-$(CACHE)/bin/helm: | venv
-	$(PYTHON) -m e2e.cluster build

