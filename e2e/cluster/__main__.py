@@ -26,7 +26,7 @@ Examples:
 def main() -> None:
     """Start a real one-node Kubernetes with gateway, Prometheus and images on this Debian machine, as root.
 
-    The first start builds everything from packages (about fifteen minutes on two cores); later ones take seconds. All
+    The first start builds everything from packages (about twenty minutes on two cores); later ones take seconds. All
     is kept below ~/.cache/bitshift: BITSHIFT_CACHE moves it, BITSHIFT_STATE moves the running cluster alone.
     """
 
