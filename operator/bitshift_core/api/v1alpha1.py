@@ -227,7 +227,12 @@ class LoadGate(ApiObject):
                 "self.requestsPerMinute * self.seconds >= 3000",
                 "must send 50 requests or more, for no 95th percentile can be judged from fewer: raise `seconds` or "
                 "`requestsPerMinute` until their product is 3000",
-            )
+            ),
+            (
+                "!(has(self.ttftMillis) || has(self.itlMillis)) || self.requestsPerMinute * self.seconds >= 6600",
+                "must send 110 requests or more where `ttftMillis` or `itlMillis` is a target, for fewer do not bound a "
+                "95th percentile from above: raise `seconds` or `requestsPerMinute` until their product is 6600",
+            ),
         )
     }
 

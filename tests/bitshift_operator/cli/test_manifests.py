@@ -66,6 +66,10 @@ def test_several_documents_are_read_and_what_is_somebody_elses_is_left_alone(tmp
             {"gates": {"load": {"seconds": 10}}},
             "`spec.gates.load` must send 50 requests or more, for no 95th percentile",
         ),
+        (
+            {"gates": {"load": {"seconds": 109, "ttftMillis": 700}}},
+            "`spec.gates.load` must send 110 requests or more where `ttftMillis` or `itlMillis` is a target",
+        ),
         ({"traffic": {"gateway": "b"}}, "`spec.traffic` must give `hostname` with `gateway`."),
         ({"traffic": {"gateway": "b", "hostname": "c"}}, "must give `traffic.route`, not `traffic.gateway`"),
     ],
