@@ -230,8 +230,8 @@ class LoadGate(ApiObject):
             ),
             (
                 "!(has(self.ttftMillis) || has(self.itlMillis)) || self.requestsPerMinute * self.seconds >= 6600",
-                "must send 110 requests or more where `ttftMillis` or `itlMillis` is a target, for fewer do not bound a "
-                "95th percentile from above: raise `seconds` or `requestsPerMinute` until their product is 6600",
+                "must send 110 requests or more where `ttftMillis` or `itlMillis` is a target, for fewer do not bound "
+                "a 95th percentile from above: raise `seconds` or `requestsPerMinute` until their product is 6600",
             ),
         )
     }
