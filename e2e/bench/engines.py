@@ -127,12 +127,11 @@ def llama_figures(cluster: Cluster) -> Iterator[Figure]:
         args += ["--cache-type-k", cache, "--cache-type-v", cache, *TELLS_BUFFERS]
         name = re.sub(r"[^a-z0-9]+", "-", f"llama-{case}".lower())
         log = log_of(cluster, name, LLAMA_CPP, args)
-        report = read_log(load_log_rules().of("llamacpp"), log).report
-        if report.model_bytes is None:
-            raise click.ClickException(f"{name} did not say how many bytes its weights take.")
-        yield Figure(case, "weights", items["weights"] / MIB, report.model_bytes / MIB, "MiB")
-        for what, pattern in _LLAMA_PARTS.items():
-            took = sum(float(each) for each in pattern.findall(log))
+        weights = read_log(load_log_rules().of("llamacpp"), log).report.model_bytes or 0
+        parts = {what: sum(map(float, pattern.findall(log))) for what, pattern in _LLAMA_PARTS.items()}
+        for what, took in ({"weights": weights / MIB} | parts).items():
+            if not took:
+                raise click.ClickException(f"{name} did not say how many bytes its {what} take.")
             yield Figure(case, what, items[what] / MIB, took, "MiB")
 
 

@@ -99,13 +99,11 @@ async def room(cluster: Cluster) -> list[Node]:
     return nodes
 
 
-def planned(case: Case, nodes: list[Node]) -> tuple[Fit, dict[str, Any]]:
-    """Return the plan, and the Deployment that the operator would make of it."""
-    fit, _, made = planned_for(case, nodes)
-    return fit, made
+def plan(need: Need, nodes: Sequence[Node]) -> Fit:
+    return plan_release(need, nodes, load_engines(), kernels=load_kernels())
 
 
-def planned_for(case: Case, nodes: list[Node]) -> tuple[Fit, Need, dict[str, Any]]:
+def planned(case: Case, nodes: list[Node]) -> tuple[Fit, Need, dict[str, Any]]:
     """Return the plan, what it is for, and the Deployment that the operator would make of it."""
     facts = facts_of(case.size, case.scheme)
     serving = {
@@ -121,7 +119,7 @@ def planned_for(case: Case, nodes: list[Node]) -> tuple[Fit, Need, dict[str, Any
     resolved = resolve(spec, spec.ladder[0], runtime="vllm", profile=profile(), stable=None, facts=facts)
     resolved = replace(resolved, tolerations=(TOLERATION,))
     need = replace(need_of(resolved, facts), engine_version="0.20.0")
-    fit = plan_release(need, nodes, load_engines(), kernels=load_kernels())
+    fit = plan(need, nodes)
     sealed = seal("placed", spec.ladder[0], resolved, profile(), facts, fit.needed_bytes)
     made = deployment.release(
         OWNERLESS, "placed", sealed, resolved, profile(), affinity=fit.affinity or bound(fit), tolerations=fit.tolerations,
@@ -176,7 +174,7 @@ def away(cluster: Cluster, *names: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_scheduler_does_what_the_plan_says(cluster: Cluster, case: Case):
-    fit, made = planned(case, asyncio.run(room(cluster)))
+    fit, _, made = planned(case, asyncio.run(room(cluster)))
     cluster.apply(made)
     try:
         found = placed(cluster, case.replicas)
@@ -208,11 +206,11 @@ def test_pods_take_the_place_of_as_many_replicas_of_stable_as_the_plan_says(clus
         cluster.kubectl("-n", NAMESPACE, "wait", "deployment/stable", ready, "--timeout=60s")
         case = Case("8b", "fp8", gpus, product="NVIDIA-L4")
         nodes = asyncio.run(room(cluster))
-        fit, need, made = planned_for(case, nodes)
+        fit, need, made = planned(case, nodes)
         found = cluster.get("pods", "-n", NAMESPACE, "-l", "app=stable")["items"]
         youngest_first = sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
         held = [(f"{NAMESPACE}/{pod['metadata']['name']}", pod["spec"]["nodeName"]) for pod in youngest_first]
-        way = room_beside(need, nodes, fits, held, reload_seconds=60)
+        way = room_beside(need, nodes, lambda *asked: plan(*asked).verdict == "Fits", held, reload_seconds=60)
         cluster.apply(made)
         names.append("placed")
         before = placed(cluster, 1)
@@ -233,7 +231,3 @@ def stable(product: str, *, gpus: int, replicas: int) -> dict[str, Any]:
     template = {"metadata": {"labels": {"app": "stable"}}, "spec": spec}
     selector = {"matchLabels": {"app": "stable"}}
     return DEPLOYMENT.new(NAMESPACE, "stable", spec={"replicas": replicas, "selector": selector, "template": template})
-
-
-def fits(need: Need, nodes: Sequence[Node]) -> bool:
-    return plan_release(need, nodes, load_engines(), kernels=load_kernels()).verdict == "Fits"

@@ -193,11 +193,11 @@ def _does_not_fit(need: Need, group: Together, known: Known) -> Fit:
     reason, why = _why_not(need, group)
     if reason in SHORT_OF_MEMORY:
         usable = [option for option in group.options if option.refusal is None]
-        fits = _would_fit([option.kind for option in usable], known)
+        kinds = [option.kind for option in usable]
+        fits, has_seats = _would_fit(kinds, known), _has_seats(kinds, known)
         ways = ways_of(need, fits, most_gpus=need.nodes_per_replica * max(option.most_gpus for option in usable))
         missing_bytes = first.needed_bytes - first.capacity_bytes
-        seats = _has_seats([option.kind for option in usable], known)
-        ways = replace(ways, kv_cache_bytes=smaller_bound(need, seats, missing_bytes=missing_bytes))
+        ways = replace(ways, kv_cache_bytes=smaller_bound(need, has_seats, missing_bytes=missing_bytes))
         why += " " + ways_out(need, ways)
         line = headline.of_shortage(need, ways, missing_bytes=missing_bytes)
     elif reason == "TooFewGPUs":

@@ -3,8 +3,6 @@
 from typing import Any
 
 from bitshift_core.artifact.facts import ArtifactFacts, FileFact, LayerGroup, TensorGroup
-from bitshift_core.fit.engines import EngineConstants
-from bitshift_core.fit.kernels import KernelTable
 from bitshift_core.fit.need import Need
 from bitshift_core.fit.pages import Shape
 from bitshift_core.fit.placement import Node
@@ -17,12 +15,7 @@ A100 = {"nvidia.com/gpu.memory": "81920", "nvidia.com/gpu.product": "NVIDIA-A100
 T4 = {"nvidia.com/gpu.memory": "15360", "nvidia.com/gpu.product": "Tesla-T4"}
 
 
-def constants() -> EngineConstants:
-    return load_engines()
-
-
-def kernels() -> KernelTable:
-    return load_kernels()
+constants, kernels = load_engines, load_kernels
 
 
 def some_facts(**change: Any) -> ArtifactFacts:
