@@ -1,12 +1,11 @@
-"""Kubernetes, etcd, CoreDNS and Prometheus, built from Go modules alone; a stamp beside each says what from."""
+"""Kubernetes, etcd, CoreDNS and Prometheus, built from Go modules alone; a stamp beside them says what from."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,16 +33,15 @@ STAGING = (
     "mount-utils", "pod-security-admission", "sample-apiserver", "sample-cli-plugin", "sample-controller",
 )  # fmt: skip
 STAGES = ("node/fast", "pod/fast")
+COREDNS = "github.com/coredns/coredns"
 GO_LANGUAGE = "{}.{}.0".format(*OLDEST_GO)
 KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
-
-
 DNS_PLUGINS = ("cache", "errors", "health", "kubernetes", "loop", "ready")
 
 
 @dataclass(frozen=True)
 class Build:
-    """One Go module of ours that names what it wants as tools, or has a main of its own; it yields programs."""
+    """One Go module of ours that names what it wants as tools, and may have a program of its own; it yields programs."""
 
     name: str
     programs: tuple[str, ...]
@@ -52,32 +50,42 @@ class Build:
     flags: str = "-s -w"
     tags: str = ""
     renamed: dict[str, str] = field(default_factory=dict)
-    main: str = ""
+    mains: dict[str, str] = field(default_factory=dict)
 
     @property
     def stamp(self) -> str:
         """All that decides what comes out."""
-        return f"{self.module}\n{self.flags}\n{self.tags}\n{self.main}"
+        return "\n".join((self.module, self.flags, self.tags, *self.mains.values()))
 
     @property
-    def target(self) -> str:
+    def targets(self) -> tuple[str, ...]:
         """What Go is told to build."""
-        return "." if self.main else "tool"
+        return ("tool", *(f"./{program}" for program in self.mains))
 
     def lay_out(self, folder: Path) -> None:
         """Write what Go reads."""
         (folder / "go.mod").write_text(self.module)
-        if self.main:
-            (folder / "main.go").write_text(self.main)
+        for program, text in self.mains.items():
+            (folder / program).mkdir()
+            (folder / program / "main.go").write_text(text)
 
 
-def kubernetes() -> Build:
-    """Return the build of the control plane, the node's programs and etcd: one link of one module graph."""
+def cluster() -> Build:
+    """Return the build of all that the cluster runs: in one module graph, what they share is compiled once, not thrice.
+
+    Of Prometheus' ways of discovery only Kubernetes' is taken, of CoreDNS' plugins those that its configuration names.
+    """
     staging = "0." + KUBERNETES_VERSION.split(".", 1)[1]
+    packages = {
+        "k8s.io/kubernetes": KUBERNETES_VERSION,
+        "go.etcd.io/etcd/server/v3": ETCD_VERSION,
+        "github.com/prometheus/prometheus": PROMETHEUS_VERSION,
+        COREDNS: COREDNS_VERSION,
+    }
     tools = [f"k8s.io/kubernetes/cmd/{program}" for program in KUBERNETES_PROGRAMS]
     module = gomod(
-        tools=[*tools, "go.etcd.io/etcd/server/v3"],
-        requires=[f"k8s.io/kubernetes v{KUBERNETES_VERSION}", f"go.etcd.io/etcd/server/v3 v{ETCD_VERSION}"],
+        tools=[*tools, "go.etcd.io/etcd/server/v3", "github.com/prometheus/prometheus/cmd/prometheus"],
+        requires=[f"{package} v{version}" for package, version in packages.items()],
         replaces=[f"k8s.io/{name} => k8s.io/{name} v{staging}" for name in STAGING],
     )
     major, minor, _ = KUBERNETES_VERSION.split(".")
@@ -86,25 +94,22 @@ def kubernetes() -> Build:
         f"-s -w -X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major}"
         f" -X {version}.gitMinor={minor} -X k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES_VERSION}"
     )
-    hint = "first time: about 4 minutes"
-    return Build("kubernetes", (*KUBERNETES_PROGRAMS, "etcd"), module, hint, flags, renamed={"server": "etcd"})
+    return Build(
+        "cluster",
+        (*KUBERNETES_PROGRAMS, "etcd", "prometheus", "coredns"),
+        module,
+        hint="Kubernetes, etcd, Prometheus and CoreDNS; first time: about 10 minutes on 2 cores",
+        flags=flags,
+        tags="remove_all_sd,enable_kubernetes_sd",
+        renamed={"server": "etcd"},
+        mains={"coredns": coredns_main()},
+    )
 
 
-def coredns() -> Build:
-    """Return the build of the cluster's name server with the plugins that it uses: all would be five times as much."""
-    package = "github.com/coredns/coredns"
-    imports = [f'"{package}/coremain"', *(f'_ "{package}/plugin/{plugin}"' for plugin in DNS_PLUGINS)]
-    main = "package main\n\nimport (\n\t" + "\n\t".join(imports) + "\n)\n\nfunc main() { coremain.Run() }\n"
-    module = gomod(name="coredns", requires=[f"{package} v{COREDNS_VERSION}"])
-    return Build("coredns", ("coredns",), module, "first time: about a minute", main=main)
-
-
-def prometheus() -> Build:
-    """Return the build of Prometheus with one way of discovery: the other twenty would triple it."""
-    package = "github.com/prometheus/prometheus"
-    module = gomod(tools=[f"{package}/cmd/prometheus"], requires=[f"{package} v{PROMETHEUS_VERSION}"])
-    hint, tags = "first time: about 3 minutes", "remove_all_sd,enable_kubernetes_sd"
-    return Build("prometheus", ("prometheus",), module, hint, tags=tags)
+def coredns_main() -> str:
+    """Return the program of a name server without the SDKs of three clouds."""
+    imports = [f'"{COREDNS}/coremain"', *(f'_ "{COREDNS}/plugin/{plugin}"' for plugin in DNS_PLUGINS)]
+    return "package main\n\nimport (\n\t" + "\n\t".join(imports) + "\n)\n\nfunc main() { coremain.Run() }\n"
 
 
 def kwok() -> Build:
@@ -128,29 +133,16 @@ def versitygw() -> Build:
     return Build("versitygw", ("versitygw",), module, "first time: about 3 minutes")
 
 
-def gomod(
-    *, name: str = "cluster", tools: Sequence[str] = (), requires: Sequence[str] = (), replaces: Sequence[str] = ()
-) -> str:
+def gomod(*, tools: Sequence[str] = (), requires: Sequence[str] = (), replaces: Sequence[str] = ()) -> str:
     """Return a module file; Go completes it, so that its list of indirect modules need not be kept here."""
-    lines = [f"module {name}", "", f"go {GO_LANGUAGE}", ""]
+    lines = ["module cluster", "", f"go {GO_LANGUAGE}", ""]
     lines += [f"tool {tool}" for tool in tools] + [f"require {each}" for each in requires]
     return "\n".join([*lines, *(f"replace {each}" for each in replaces)]) + "\n"
 
 
-def builds() -> tuple[Build, ...]:
-    """Return all builds, the longest first."""
-    return (kubernetes(), prometheus(), coredns())
-
-
 def build_all(paths: Paths) -> None:
-    """Build what is missing or was built from something else."""
-    paths.bin.mkdir(parents=True, exist_ok=True)
-    missing = [build for build in builds() if not is_built(build, paths)]
-    with ThreadPoolExecutor(1) as fetching:
-        fetching.submit(lambda: [fetch_modules(build, paths) for build in missing[1:]])
-        for build in missing:
-            with step(f"build {build.name}", build.hint):
-                compile_programs(build, paths)
+    """Build what the cluster runs where it is missing or was built from something else."""
+    ensure_built(cluster(), paths)
     if not paths.crds.exists():
         with step("fetch the Gateway API's resource definitions"):
             copy_crds(paths)
@@ -158,9 +150,7 @@ def build_all(paths: Paths) -> None:
 
 def build_kwok(paths: Paths) -> None:
     """Build kwok and fetch its stages, which say how a node becomes ready and a pod runs."""
-    if not is_built(kwok(), paths):
-        with step("build kwok", kwok().hint):
-            compile_programs(kwok(), paths)
+    ensure_built(kwok(), paths)
     stages = paths.bin / "kwok-stages.yaml"
     if not stages.exists():
         with step("fetch kwok's stages"), from_module(f"sigs.k8s.io/kwok@v{KWOK_VERSION}", paths, "kwok") as module:
@@ -171,11 +161,16 @@ def build_kwok(paths: Paths) -> None:
 
 def build_stores(paths: Paths) -> None:
     """Build the registry and the S3 store where they are missing."""
-    paths.bin.mkdir(parents=True, exist_ok=True)
     for build in (registry(), versitygw()):
-        if not is_built(build, paths):
-            with step(f"build {build.name}", build.hint):
-                compile_programs(build, paths)
+        ensure_built(build, paths)
+
+
+def ensure_built(build: Build, paths: Paths) -> None:
+    """Build what is missing or was built from something else."""
+    if not is_built(build, paths):
+        paths.bin.mkdir(parents=True, exist_ok=True)
+        with step(f"build {build.name}", build.hint):
+            compile_programs(build, paths)
 
 
 def is_built(build: Build, paths: Paths) -> bool:
@@ -183,14 +178,6 @@ def is_built(build: Build, paths: Paths) -> bool:
     stamp = paths.bin / f".{build.name}.version"
     there = all((paths.bin / program).exists() for program in build.programs)
     return there and stamp.exists() and stamp.read_text() == build.stamp
-
-
-def fetch_modules(build: Build, paths: Paths) -> None:
-    """Fill Go's cache of modules while another build computes; what fails here is fetched, and told, by its own build."""
-    with tempfile.TemporaryDirectory(dir=paths.cache) as folder, suppress(ClusterError):
-        build.lay_out(Path(folder))
-        command = (packages.go(paths), "list", "-mod=mod", f"-tags={build.tags}", "-deps", build.target)
-        run(*command, cwd=Path(folder), env={"CGO_ENABLED": "0"}, timeout_seconds=1800)
 
 
 def compile_programs(build: Build, paths: Paths) -> None:
@@ -201,7 +188,7 @@ def compile_programs(build: Build, paths: Paths) -> None:
         out.mkdir()
         build.lay_out(work)
         how = ("-mod=mod", "-trimpath", f"-tags={build.tags}", "-ldflags", build.flags)
-        command = (packages.go(paths), "build", *how, "-o", out, build.target)
+        command: tuple[str | Path, ...] = (packages.go(paths), "build", *how, "-o", out, *build.targets)
         retried(3, lambda: run(*command, cwd=work, log=log, env={"CGO_ENABLED": "0"}, timeout_seconds=3600))
         for made in out.iterdir():
             made.replace(paths.bin / build.renamed.get(made.name, made.name))

@@ -46,7 +46,7 @@ def needs_debian() -> str:
 def needs_disk(paths: Paths) -> str:
     """Return how much room is missing."""
     paths.cache.mkdir(parents=True, exist_ok=True)
-    built = all(binaries.is_built(build, paths) for build in binaries.builds())
+    built = binaries.is_built(binaries.cluster(), paths)
     return lacks_room(paths, WARM_GIB if built else COLD_GIB)
 
 
