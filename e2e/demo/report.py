@@ -129,6 +129,7 @@ def _moments(story: Story) -> str:
     rows = "".join(
         f"<tr><td>{moment.at - first:.0f} s<td>{moment.phase}<td>{html.escape(moment.reason)}<td>{html.escape(moment.message)}"
         for moment in story.moments
+        if moment.phase
     )
     return f"<table><tr><th>after<th>phase<th>reason<th>message{rows}</table>"
 

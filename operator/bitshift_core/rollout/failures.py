@@ -23,11 +23,13 @@ def failure_of(
 ) -> Failure | None:
     """Return why a pod does not start; None while nothing is wrong.
 
-    Last words are quoted only of pods that no user's prompt ever reached.
+    Whatever serves may not end, not even with exit code 0, with which vLLM ends once its engine died. Last words are
+    quoted only of pods that no user's prompt ever reached.
     """
     status = pod.get("status", {})
-    initial = [(each, fetch) for each in status.get("initContainerStatuses") or []]
-    for container, rules in (*initial, *((each, engine) for each in status.get("containerStatuses") or [])):
+    initial = [(each, fetch, True) for each in status.get("initContainerStatuses") or []]
+    serving = [(each, engine, False) for each in status.get("containerStatuses") or []]
+    for container, rules, may_end in (*initial, *serving):
         waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason") in IMAGE_REASONS:
             return Failure(
@@ -36,8 +38,8 @@ def failure_of(
                 "Check `serving.image`, or the pull secret of the namespace's default service account.",
             )
         died = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
-        if died and not is_ready(pod) and died.get("exitCode"):
-            said = log.previous if rules is engine else ""
+        if died and not is_ready(pod) and (died.get("exitCode") or not may_end):
+            said = "" if may_end else log.previous
             return _death(container, died, said, rules, may_quote=may_quote and not has_ever_answered(pod))
         if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError"):
             message = f"The container cannot be created: {_tail(waiting.get('message', ''))}"

@@ -75,7 +75,8 @@ def hold(seen: Observation) -> Plan:
         return held
     left = overlay.since + seen.spec.traffic.hold_seconds - seen.now
     if left > 0 and seen.annotations.get(names.PROMOTE) != revision:
-        message = f"All traffic is on {revision}; stable stays warm for another {left:.0f} s. {_evidence(seen)}"
+        warm = f"stable stays warm for another {left:.0f} s, and takes it back if a rate is shown to be worse"
+        message = f"All traffic is on {revision}; {warm}."
         return Plan("Holding", message, counted(seen), wake_after=min(TICK_SECONDS, max(left, SOON_SECONDS)))
     actions = (*counted(seen), ServeAs(revision), RouteResting(revision), Verify())
     return Plan("Promoted", f"{revision} is promoted.", actions, wake_after=SOON_SECONDS)

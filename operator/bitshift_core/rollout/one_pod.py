@@ -137,9 +137,9 @@ def container_at_work(pod: Manifest) -> str:
 
 
 def has_crashed(pod: Manifest) -> bool:
-    """Return whether the engine's container of before ended with an error, so that its log tells why."""
-    ended = engine_of(pod).get("lastState", {}).get("terminated") or engine_of(pod).get("state", {}).get("terminated")
-    return bool(ended and ended.get("exitCode"))
+    """Return whether the engine's container of before ended, with whatever code, so that its log tells why."""
+    states = (engine_of(pod).get(each, {}) for each in ("lastState", "state"))
+    return any("terminated" in each for each in states)
 
 
 def engine_of(pod: Manifest) -> Manifest:

@@ -33,6 +33,20 @@ def test_a_crash_whose_cause_is_known_is_told_by_its_name_with_the_way_out():
     assert "`serving.extraArgs" in failure.message
 
 
+def test_an_engine_that_ends_as_if_all_were_well_has_failed_for_it_should_serve():
+    log = "AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'"
+    failure = dead(log=log, exitCode=0, reason="Completed")
+
+    assert (failure.reason, failure.final) == ("MissingKernel", True)
+    assert "exited with code 0 (2 restarts)" in failure.message
+
+
+def test_a_container_that_fetches_may_end():
+    fetched = a_container(name="fetch", state={"terminated": {"exitCode": 0}})
+
+    assert failure_of(a_pod(ready=False, initial=[fetched]), fetch=RULES.fetch) is None
+
+
 def test_without_a_log_the_last_words_are_read_by_the_same_rules():
     failure = dead(message="... ValueError: No available memory for the cache blocks. Try increasing")
 

@@ -70,6 +70,7 @@ def test_the_log_that_is_read_is_that_of_the_container_at_work():
     assert container_at_work(a_pod(ready=False)) == "engine"
     assert container_at_work(a_pod(PULLING, ready=False)) == ""
     assert has_crashed(a_pod(a_container(last=CRASH), ready=False))
+    assert has_crashed(a_pod(a_container(last=CRASH | {"exitCode": 0}), ready=False))
     assert not has_crashed(a_pod(ready=False))
 
 
