@@ -5,6 +5,7 @@ Everything is found by the state folder's path or by the pods' network, never by
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from e2e.cluster import processes
 from e2e.cluster.commands import run, succeeds, wait_until
-from e2e.cluster.settings import NODE_ADDRESS, Paths
+from e2e.cluster.settings import NODE_ADDRESS, POD_RANGE, Paths
 
 ACTIVE = Path("/run/bitshift-e2e.state")  # names the state folder whose cluster this machine runs; gone after a boot
 OBJECTS = ("etcd", "kubelet", "pod-logs", "pod-addresses", "volume-plugins", "cni")
@@ -114,7 +115,14 @@ def unmount(paths: Paths) -> None:
 
 
 def remove_network() -> None:
-    """Remove the pods' network spaces, kube-proxy's tables, the plugins' rules and the node's address."""
+    """Remove the pods' links and network spaces, kube-proxy's tables, the plugins' rules and the node's address.
+
+    The kernel empties a space some time after it was deleted; until then a route of its pod stands, and the plugin that
+    joins the next cluster's pod of the same address takes it for its own.
+    """
+    for route in json.loads(run("ip", "-j", "route", "show", "root", POD_RANGE) or "[]"):
+        if route["dev"].startswith("veth"):
+            succeeds("ip", "link", "delete", route["dev"])
     for line in run("ip", "netns", "list").splitlines():
         if line.startswith("cni-"):
             succeeds("ip", "netns", "delete", line.split()[0])
@@ -123,7 +131,6 @@ def remove_network() -> None:
     for program in ("iptables", "ip6tables"):
         for table in ("nat", "filter", "mangle"):
             remove_rules(program, table)
-    succeeds("ip", "link", "delete", "cni0")
     succeeds("ip", "address", "delete", f"{NODE_ADDRESS}/32", "dev", "lo")
     for kept in Path("/var/lib/cni/results").glob("bitshift-e2e-*"):
         kept.unlink(missing_ok=True)

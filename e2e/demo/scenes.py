@@ -10,8 +10,6 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from e2e.cluster.commands import retried
-
 from .story import Story
 from .target import Target, apply, get
 from .users import Users
@@ -46,14 +44,10 @@ def install(target: Target, console: Console, *more: str) -> None:
     chart = ROOT / "charts" / "bitshift"
     command = ["upgrade", "--install", "bitshift", chart, "-n", SYSTEM, "--create-namespace", "--wait", *values, *more]
     target.helm(*command, timeout_seconds=300)
-    ours = ("deployment", "-l", "app.kubernetes.io/name=bitshift")
-
-    def start_anew() -> None:
-        """Take the images of now behind unchanged names; a node may lose a new pod's route, and then the next one works."""
-        target.kubectl("-n", SYSTEM, "rollout", "restart", *ours)
-        target.kubectl("-n", SYSTEM, "rollout", "status", *ours, "--timeout=60s")
-
-    retried(3, start_anew)
+    target.kubectl("-n", SYSTEM, "rollout", "restart", "deployment", "-l", "app.kubernetes.io/name=bitshift")
+    target.kubectl(
+        "-n", SYSTEM, "rollout", "status", "deployment", "-l", "app.kubernetes.io/name=bitshift", "--timeout=120s"
+    )
     console.print("  Helm release 'bitshift' is installed in namespace bitshift-system.")
 
 

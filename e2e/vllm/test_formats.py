@@ -40,10 +40,10 @@ def test_a_format_passes_its_gates_by_a_kernel_that_is_named_or_is_refused_for_w
 
     (rung,) = judged(cluster, a_spec(name))["rungs"]
 
-    assert KERNELS[name] in rung["engine"]
     if name in FOUR_BITS and not RUNS_FOUR_BITS:
         assert is_named_for_its_kernel(rung), rung["message"]
     else:
+        assert KERNELS[name] in rung["engine"]
         assert [gate["verdict"] for gate in rung["gates"]] == ["Passed", "Passed", "Passed"], rung["message"]
 
 
