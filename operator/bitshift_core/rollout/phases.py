@@ -84,7 +84,7 @@ def read_artifacts(seen: Observation) -> Plan:
     if seen.parent_reading:
         wanted.append(ReadFacts(seen.parent_uri))
     held = f" A pod that is to read them waits: {seen.reading_held}" if seen.reading_held else ""
-    message = f"Reading the headers of {len(wanted)} artifacts.{held}"
+    message = f"Reading the headers of {len(wanted)} artifact{'s' if len(wanted) != 1 else ''}.{held}"
     return Plan("ReadingArtifacts", message, (*wanted, *moving.counted(seen)), wake_after=1)
 
 
