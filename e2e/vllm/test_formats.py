@@ -100,7 +100,7 @@ BEFORE_A_POD = {
     "too long for its cache": (
         a_spec("INT8", contextTokens=8192, extraArgs=TOO_SMALL), "KVCacheTooSmall", ("8,192 tokens", "`serving.contextTokens`")),
     "longer than it was trained for": (a_spec("INT8", contextTokens=16_384), "ContextTooLong", ("8192",)),
-    "another method than the artifact's": (a_spec("INT8", quantization="awq"), "QuantizationContradicts", ("awq",)),
+    "another method than the artifact's": (a_spec("INT8", quantization="awq"), "QuantizationMismatch", ("awq",)),
 }  # fmt: skip
 
 
