@@ -92,7 +92,7 @@ def _spec(runtime: str, image: str, parent: str, artifact: str, extra: list[str]
 
 def answers(status: Manifest) -> bool:
     """Return whether the release started."""
-    return status.get("phase") in ("Gating", "Judged", "Current")
+    return bool(status.get("phase") == "Gating")
 
 
 def is_refused(status: Manifest) -> bool:

@@ -76,7 +76,7 @@ def cluster() -> Build:
     Of Prometheus' ways of discovery only Kubernetes' is taken, of CoreDNS' plugins those that its configuration names.
     """
     staging = "0." + KUBERNETES_VERSION.split(".", 1)[1]
-    packages = {
+    releases = {
         "k8s.io/kubernetes": KUBERNETES_VERSION,
         "go.etcd.io/etcd/server/v3": ETCD_VERSION,
         "github.com/prometheus/prometheus": PROMETHEUS_VERSION,
@@ -85,7 +85,7 @@ def cluster() -> Build:
     tools = [f"k8s.io/kubernetes/cmd/{program}" for program in KUBERNETES_PROGRAMS]
     module = gomod(
         tools=[*tools, "go.etcd.io/etcd/server/v3", "github.com/prometheus/prometheus/cmd/prometheus"],
-        requires=[f"{package} v{version}" for package, version in packages.items()],
+        requires=[f"{package} v{version}" for package, version in releases.items()],
         replaces=[f"k8s.io/{name} => k8s.io/{name} v{staging}" for name in STAGING],
     )
     major, minor, _ = KUBERNETES_VERSION.split(".")
