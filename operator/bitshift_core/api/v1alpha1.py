@@ -111,6 +111,7 @@ class Serving(ApiObject):
     image: Annotated[str | None, Field(min_length=1, max_length=512)] = None
     """The engine's own image; stable's, else the profile's, when unset."""
     served_model_name: Annotated[str | None, Field(min_length=1, max_length=256)] = None
+    """What users ask for; stable's name, else this object's, when unset."""
     cpu_millis: Annotated[int | None, Field(ge=10, le=1_000_000)] = None
     """CPU request of each replica in thousandths of a core; stable's when unset."""
     extra_args: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=64)] = ()

@@ -6,7 +6,7 @@ The key covers everything that could change the verdict: suites, margins, the pa
 from collections.abc import Mapping
 from typing import Any
 
-from ..api.catalogue import ArgumentSource, EvalSuiteSpec
+from ..api.catalogue import EvalSuiteSpec
 from ..api.v1alpha1 import QuantizedModelSpec
 from ..artifact.facts import ArtifactFacts
 from ..evidence.numeric import NumericCheck
@@ -83,8 +83,8 @@ def _sides(
 ) -> Mapping[str, Any]:
     """Return whom to ask: the idle baseline where it runs; else stable itself, but never for load."""
     namespace, key = snapshot.namespace, "BITSHIFT_API_KEY" if resolved.api_key_secret else ""
-    ours = resolved.served_model_name or "default"
-    theirs = (stable.inherited(ArgumentSource.SERVED_MODEL_NAME) if stable else None) or ours
+    ours = resolved.served_model_name
+    theirs = (stable.model_name if stable else None) or ours
 
     def side(service: str, model: str, port: int = 80) -> dict[str, str]:
         return {"url": f"http://{service}.{namespace}.svc:{port}", "model": model, "apiKeyEnv": key}

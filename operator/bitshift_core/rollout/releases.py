@@ -42,7 +42,7 @@ class Resolved:
     digest: str | None
     image: str
     port: int
-    served_model_name: str | None
+    served_model_name: str
     context_tokens: int
     concurrent_sequences: int
     kv_cache_dtype: str | None
@@ -74,6 +74,7 @@ def resolve(
     spec: QuantizedModelSpec,
     rung: Rung,
     *,
+    name: str,
     runtime: str,
     profile: RuntimeProfileSpec,
     stable: StableFacts | None,
@@ -81,7 +82,10 @@ def resolve(
     beside: Beside | None = None,
     as_parent: bool = False,
 ) -> Resolved:
-    """Return what the rung's pods are started with; the parent is served as it is, whatever rungs' kernels are."""
+    """Return what the rung's pods are started with; the parent is served as it is, whatever rungs' kernels are.
+
+    `name` is what users ask for where neither the spec nor stable says: most engines answer to no other.
+    """
     beside = beside or Beside()
     asked = merged(spec.serving, rung.serving)
     if as_parent:
@@ -109,7 +113,7 @@ def resolve(
         digest=rung.digest,
         image=image,
         port=profile.port,
-        served_model_name=asked.served_model_name or _text(stable, ArgumentSource.SERVED_MODEL_NAME),
+        served_model_name=asked.served_model_name or (stable.model_name if stable else None) or name,
         context_tokens=context or 2048,
         concurrent_sequences=sequences,
         kv_cache_dtype=asked.kv_cache_dtype,

@@ -182,6 +182,7 @@ def _known_release(
     resolved = resolve(
         spec,
         rung,
+        name=snapshot.name,
         runtime=runtime,
         profile=profile,
         stable=stable,

@@ -50,6 +50,11 @@ class StableFacts:
         """Return what the pods were started with, by what the flag means."""
         return self.arguments.get(source)
 
+    @property
+    def model_name(self) -> str | None:
+        """Return what users ask for: an engine that was given no name answers to the model as it was given."""
+        return self.inherited(ArgumentSource.SERVED_MODEL_NAME) or self.inherited(ArgumentSource.MODEL_PATH)
+
 
 def service_port(service: Manifest, wanted: int | None) -> int:
     """Return the Service's port that users reach, as the spec says or as it is the only one."""

@@ -161,7 +161,14 @@ def _planned(
             "FormatNotServed", f"It is {facts.format}, which runtime '{runtime}' does not load (it loads {loads})."
         )
     resolved = resolve(
-        _with(spec, asked), rung, runtime=runtime, profile=profile, stable=ground.stable, facts=facts, beside=beside
+        _with(spec, asked),
+        rung,
+        name=rung.name,
+        runtime=runtime,
+        profile=profile,
+        stable=ground.stable,
+        facts=facts,
+        beside=beside,
     )
     check_groups(rung.name, resolved.nodes_per_replica, served=ground.serves_groups)
     need = need_of(resolved, facts)

@@ -197,6 +197,7 @@ class Turn:
         resolved = resolve(
             self.seen.spec,
             rung,
+            name=self.seen.name,
             runtime=self.seen.profile_name,
             profile=profile,
             stable=self.seen.stable,
@@ -244,7 +245,8 @@ class Turn:
         port = stable.pod_port if copies_stable and stable else (resolved.port if resolved else 80)
         secret = resolved.api_key_secret if resolved else None
         key = await self._secret(secret.name, secret.key) if secret else ""
-        model = (resolved.served_model_name if resolved else None) or "default"
+        ours = resolved.served_model_name if resolved else self.seen.name
+        model = (stable.model_name if copies_stable and stable else None) or ours
         answer = await ask(self.http, f"http://{pod['status']['podIP']}:{port}", model=model, api_key=key)
         if answer.sensible:
             report = None if baseline else self._report(pod)

@@ -26,7 +26,7 @@ def refusal(serving=None, *, facts=None, beside=None, runtime="vllm"):
     spec = a_spec(ladder=ladder)
     with pytest.raises(SpecRefusedError) as refused:
         resolve(
-            spec, spec.ladder[0], runtime=runtime, profile=shipped(runtime), stable=None,
+            spec, spec.ladder[0], name="chat", runtime=runtime, profile=shipped(runtime), stable=None,
             facts=facts or checkpoint(), beside=beside,
         )  # fmt: skip
     return refused.value.reason, refused.value.message
@@ -79,7 +79,9 @@ def test_a_trained_head_may_speak_fewer_tokens():
     ]
     spec = a_spec(ladder=ladder)
     beside = Beside(draft=checkpoint(vocabSize=32000))
-    found = resolve(spec, spec.ladder[0], runtime="vllm", profile=VLLM, stable=None, facts=checkpoint(), beside=beside)
+    found = resolve(
+        spec, spec.ladder[0], name="chat", runtime="vllm", profile=VLLM, stable=None, facts=checkpoint(), beside=beside
+    )
 
     assert [place.path for place in found.places] == ["/models/a", "/beside/draft/d"]
 
@@ -127,7 +129,7 @@ def test_an_engine_that_cannot_be_told_of_nodes_is_refused_several():
     with pytest.raises(SpecRefusedError) as refused:
         spec = a_spec(ladder=[{"name": "q4", "artifact": "pvc://m/q4.gguf", "serving": serving}])
         resolve(
-            spec, spec.ladder[0], runtime="llamacpp", profile=shipped("llamacpp"), stable=None,
+            spec, spec.ladder[0], name="chat", runtime="llamacpp", profile=shipped("llamacpp"), stable=None,
             facts=some_facts(contextTokens=8192),
         )  # fmt: skip
 
@@ -151,6 +153,8 @@ def test_a_cluster_without_leader_worker_sets_is_told_of_with_every_way_out():
 def test_llama_cpp_splits_layers_and_needs_no_heads_to_divide():
     facts = some_facts(attentionHeads=9, contextTokens=8192)
     spec = a_spec(ladder=[{"name": "q4", "artifact": "pvc://m/q4.gguf", "serving": {"gpusPerReplica": 2}}])
-    found = resolve(spec, spec.ladder[0], runtime="llamacpp", profile=shipped("llamacpp"), stable=None, facts=facts)
+    found = resolve(
+        spec, spec.ladder[0], name="chat", runtime="llamacpp", profile=shipped("llamacpp"), stable=None, facts=facts
+    )
 
     assert found.gpus_per_replica == 2

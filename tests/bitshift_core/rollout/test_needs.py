@@ -18,7 +18,9 @@ def need(serving=None, *, facts=None, beside=None):
     spec = a_spec(
         ladder=[{"name": "awq", "artifact": "pvc://models/awq", "serving": {"contextTokens": 512} | (serving or {})}]
     )
-    found = resolve(spec, spec.ladder[0], runtime="vllm", profile=VLLM, stable=None, facts=facts, beside=beside)
+    found = resolve(
+        spec, spec.ladder[0], name="chat", runtime="vllm", profile=VLLM, stable=None, facts=facts, beside=beside
+    )
     return need_of(found, facts)
 
 

@@ -26,7 +26,7 @@ FACTS = some_facts(contextTokens=8192)
 def resolved(rung=None, *, stable=STABLE, facts=FACTS, **serving):
     ladder = [{"name": "q4", "artifact": "pvc://models/q4.gguf", "serving": rung or {}}]
     spec = a_spec(ladder=ladder, serving=serving)
-    return resolve(spec, spec.ladder[0], runtime="llamacpp", profile=PROFILE, stable=stable, facts=facts)
+    return resolve(spec, spec.ladder[0], name="chat", runtime="llamacpp", profile=PROFILE, stable=stable, facts=facts)
 
 
 def release_name(rung=None, **more):
@@ -47,6 +47,14 @@ def test_what_is_not_said_is_inherited_from_stables_own_pods():
 
     assert (found.served_model_name, found.concurrent_sequences, found.replicas) == ("chat", 2, 2)
     assert (found.image, found.cpu_millis, found.node_selector) == (STABLE.image, 500, {"pool": "cpu"})
+
+
+def test_users_find_a_release_by_the_name_that_they_ask_for_already():
+    nameless = replace(STABLE, arguments={ArgumentSource.MODEL_PATH: "org/model"})
+
+    assert resolved(servedModelName="said").served_model_name == "said"
+    assert resolved(stable=nameless).served_model_name == "org/model"
+    assert resolved(stable=None).served_model_name == "chat"
 
 
 def test_the_image_of_another_engine_is_not_inherited():

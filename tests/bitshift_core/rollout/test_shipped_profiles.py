@@ -60,7 +60,15 @@ def resolved(engine, serving, **more):
     adapters = {"support": an_adapter(rank=12), "law": an_adapter(rank=8)}
     beside = Beside(adapters=adapters, chat_template="{{ messages }}" if "chatTemplate" in serving else "")
     return resolve(
-        spec, spec.ladder[0], runtime=engine, profile=shipped(engine), stable=None, facts=facts, beside=beside, **more
+        spec,
+        spec.ladder[0],
+        name="chat",
+        runtime=engine,
+        profile=shipped(engine),
+        stable=None,
+        facts=facts,
+        beside=beside,
+        **more,
     )
 
 
@@ -152,7 +160,9 @@ def test_a_vllm_that_needs_ray_to_span_nodes_is_refused():
     spec = a_spec(ladder=[{"name": "awq", "artifact": "pvc://models/awq", "serving": {
         "gpusPerReplica": 4, "nodesPerReplica": 2, "image": "vllm/vllm-openai:v0.11.2"}}])  # fmt: skip
     with pytest.raises(SpecRefusedError, match=r"version 'v0\.11\.2' spans nodes"):
-        resolve(spec, spec.ladder[0], runtime="vllm", profile=shipped("vllm"), stable=None, facts=CHECKPOINT)
+        resolve(
+            spec, spec.ladder[0], name="chat", runtime="vllm", profile=shipped("vllm"), stable=None, facts=CHECKPOINT
+        )
 
 
 @pytest.mark.parametrize(

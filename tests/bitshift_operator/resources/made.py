@@ -25,7 +25,9 @@ def a_release(
     planned = {name: serving.pop(name) for name in PLANNED if name in serving}
     ladder = [{"name": "q4", "artifact": artifact, "serving": serving, "digest": "sha256:" + 64 * "a"}]
     spec, facts = a_spec(ladder=ladder, **(spec or {})), some_facts(**(facts or {}))
-    found = resolve(spec, spec.ladder[0], runtime=runtime, profile=profile, stable=None, facts=facts, beside=beside)
+    found = resolve(
+        spec, spec.ladder[0], name="chat", runtime=runtime, profile=profile, stable=None, facts=facts, beside=beside
+    )
     if nodes:
         found = replace(found, places=(mounted(found.places[0], facts, nodes),))
     return deployment.release(
