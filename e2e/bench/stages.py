@@ -113,26 +113,25 @@ def starts(repeats: int, with_vllm: bool) -> Iterator[Start]:
 async def follow(kube: Kube, start: Start) -> Heard:
     """Start a release and listen until it was judged; the object is gone afterwards."""
     heard = Heard()
-    over = asyncio.Event()
 
     async def listen() -> None:
         _, version = await kube.list(QUANTIZED_MODEL, NAMESPACE)
         async for kind, model in kube.watch(QUANTIZED_MODEL, NAMESPACE, resource_version=version, timeout_seconds=3000):
-            if kind != "DELETED" and model["metadata"]["name"] == start.name:
+            if kind in ("ADDED", "MODIFIED") and model["metadata"]["name"] == start.name:
                 heard.statuses.append((time.time(), model.get("status") or {}))
                 if start.ends(heard.statuses[-1][1]):
-                    over.set()
+                    return
 
     async def read() -> None:
         while True:
             await read_logs(kube, start.name, heard)
             await asyncio.sleep(READ_EVERY_SECONDS)
 
-    tasks = [asyncio.create_task(listen()), asyncio.create_task(read())]
+    listening, reading = asyncio.create_task(listen()), asyncio.create_task(read())
     try:
         await asyncio.sleep(0)
         await kube.create(QUANTIZED_MODEL.new(NAMESPACE, start.name, spec=start.spec))
-        await asyncio.wait_for(over.wait(), LONGEST_SECONDS)
+        await asyncio.wait_for(listening, LONGEST_SECONDS)
         await read_logs(kube, start.name, heard)
     except TimeoutError:
         last = heard.statuses[-1][1].get("message") if heard.statuses else "nothing"
@@ -140,8 +139,8 @@ async def follow(kube: Kube, start: Start) -> Heard:
             f"{start.name} was not judged within {LONGEST_SECONDS:.0f} s; it says: {last}"
         ) from None
     finally:
-        for task in tasks:
-            task.cancel()
+        listening.cancel()
+        reading.cancel()
         await kube.delete(QUANTIZED_MODEL, NAMESPACE, start.name)
         while await kube.get(QUANTIZED_MODEL, NAMESPACE, start.name):
             await asyncio.sleep(READ_EVERY_SECONDS)
