@@ -129,7 +129,6 @@ async def follow(kube: Kube, start: Start) -> Heard:
 
     listening, reading = asyncio.create_task(listen()), asyncio.create_task(read())
     try:
-        await asyncio.sleep(0)
         await kube.create(QUANTIZED_MODEL.new(NAMESPACE, start.name, spec=start.spec))
         await asyncio.wait_for(listening, LONGEST_SECONDS)
         await read_logs(kube, start.name, heard)

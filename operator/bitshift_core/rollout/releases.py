@@ -270,10 +270,6 @@ def _inherited_context(stable: StableFacts | None) -> int | None:
     return total // (_number(stable, ArgumentSource.CONCURRENT_SEQUENCES) or 1)
 
 
-def _text(stable: StableFacts | None, source: ArgumentSource) -> str | None:
-    return stable.inherited(source) if stable else None
-
-
 def _number(stable: StableFacts | None, source: ArgumentSource) -> int | None:
-    text = _text(stable, source)
+    text = stable.inherited(source) if stable else None
     return int(text) if text and text.isdigit() else None
