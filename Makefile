@@ -27,12 +27,11 @@ demo-down: venv ## End the demo and the cluster that it started
 test: check e2e ## Everything that a change must pass: `check` with the long tests and all examples too, then `e2e`
 
 .PHONY: test-all
-test-all: check ## `check` with the long tests and all examples, all of e2e/ with every format of vLLM, then every benchmark
+test-all: check ## Every test there is: `check` with the long tests and all examples, then all of e2e/ with every format of vLLM
 	$(MAKE) e2e TESTS='e2e --ignore=e2e/vllm --ignore=e2e/placement --ignore=e2e/stores'
 	$(MAKE) e2e TESTS=e2e/placement
 	$(MAKE) e2e TESTS=e2e/stores
 	$(MAKE) test-vllm
-	$(MAKE) bench-all
 
 .PHONY: test-vllm
 test-vllm: ## Every format that vLLM reads, on a real vLLM for CPUs
