@@ -18,6 +18,7 @@ from bitshift_operator.cluster.kinds import (
     HTTP_ROUTE,
     JOB,
     LEADER_WORKER_SET,
+    NODE,
     POD,
     SERVICE,
     WORKLOADS,
@@ -28,6 +29,8 @@ from tests import scenery
 from tests.fake_api import FakeApi
 
 START = 1_800_000_000
+GPU = "nvidia.com/gpu"
+MOST_REPLICAS = 10
 
 
 @dataclass(kw_only=True)
@@ -62,17 +65,36 @@ class Controllers:
 
     def _run(self, workload: Manifest) -> None:
         wanted = workload["spec"]["replicas"]
-        for number in range(wanted, wanted + 8):
+        kept = self._kept(workload, wanted)
+        for number in set(range(MOST_REPLICAS)) - kept:
             for name, *_ in pods_of_replica(workload, number):
                 if ("team", name) in self.api.objects[POD]:
                     self.api.remove(POD, "team", name)
-        for number in range(wanted):
+        for number in sorted(kept):
             for name, template, marks in pods_of_replica(workload, number):
-                if ("team", name) not in self.api.objects[POD]:
+                there = self.api.objects[POD].get(("team", name))
+                if there is None or (not is_placed(there) and self._has_room(template)):
                     self.api.put(self._pod(workload, name, template, marks))
         ready = {"replicas": wanted, "readyReplicas": wanted}
         if workload.get("status") != ready:
             self.api.put({**workload, "status": ready})
+
+    def _kept(self, workload: Manifest, wanted: int) -> set[int]:
+        """Return the numbers of the replicas that are to be: the cheapest to delete go first, then the youngest."""
+        leaders = {number: pods_of_replica(workload, number)[0][0] for number in range(MOST_REPLICAS)}
+        there = {number: self.api.objects[POD].get(("team", name)) for number, name in leaders.items()}
+        costs = {number: deletion_cost(pod) for number, pod in there.items() if pod}
+        dearest = sorted(costs, key=lambda number: (-costs[number], number))[:wanted]
+        new = [number for number in range(MOST_REPLICAS) if number not in costs]
+        return {*dearest, *new[: wanted - len(dearest)]}
+
+    def _has_room(self, template: Manifest) -> bool:
+        """Return whether the node has the GPUs that such a pod asks for."""
+        asked, node = gpus_of(template), self.api.objects[NODE].get(("", "node-1"))
+        if not asked or node is None:
+            return True
+        held = sum(gpus_of(pod) for pod in self.all(POD) if is_placed(pod))
+        return held + asked <= int(node["status"]["allocatable"].get(GPU, 0))
 
     def _pod(self, workload: Manifest, name: str, template: Manifest, marks: dict[str, str]) -> dict[str, Any]:
         number, labels = zlib.crc32(name.encode()), {**template["metadata"]["labels"], **marks}
@@ -89,6 +111,9 @@ class Controllers:
         address = f"10.{number // 62_500 % 250}.{number // 250 % 250}.{number % 250 + 1}"
         status = {"phase": "Running", "podIP": address, "conditions": conditions, "containerStatuses": running}
         spec = {**template["spec"], "nodeName": "node-1"}
+        if not self._has_room(template):
+            spec, waits = template["spec"], {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+            status = {"phase": "Pending", "conditions": [waits | {"message": "1 Insufficient nvidia.com/gpu."}]}
         return POD.new("team", name) | {"metadata": metadata | {"name": name, "namespace": "team"}} | {
             "spec": spec, "status": status,
         }  # fmt: skip
@@ -140,6 +165,22 @@ def pods_of_replica(workload: Manifest, number: int) -> list[tuple[str, Manifest
         (f"{name}-{number}" + (f"-{index}" if index else ""), template, marks | {WORKER_INDEX: str(index)})
         for index, template in enumerate(templates)
     ]
+
+
+def is_placed(pod: Manifest) -> bool:
+    """Return whether the scheduler found a node for it."""
+    return bool(pod.get("spec", {}).get("nodeName"))
+
+
+def gpus_of(pod: Manifest) -> int:
+    """Return the GPUs that a pod, or what it is made from, asks for."""
+    containers = pod.get("spec", {}).get("containers") or ()
+    return sum(int(((each.get("resources") or {}).get("limits") or {}).get(GPU, 0)) for each in containers)
+
+
+def deletion_cost(pod: Manifest) -> int:
+    """Return by what a ReplicaSet that shrinks compares its pods."""
+    return int((pod["metadata"].get("annotations") or {}).get("controller.kubernetes.io/pod-deletion-cost", 0))
 
 
 def rung_of(revision: str) -> str:

@@ -378,6 +378,17 @@ class AfterPromotion(StrEnum):
     SCALE_TO_ZERO = "ScaleToZero"
 
 
+class WhenFull(StrEnum):
+    """What is done where stable holds the GPUs that a release needs.
+
+    `Wait`: its pods wait, and status says how many of stable's replicas hold its room. `Serial`: replicas of stable's
+    Deployment go one at a time, never the last one, and come back if the release does not stay.
+    """
+
+    WAIT = "Wait"
+    SERIAL = "Serial"
+
+
 class QuantizedModelSpec(ApiObject):
     """What a user asks for."""
 
@@ -396,6 +407,10 @@ class QuantizedModelSpec(ApiObject):
                 "!has(self.stable) || !has(self.traffic.gateway)",
                 "must give `traffic.route`, not `traffic.gateway`, when `stable` runs already",
             ),
+            (
+                "has(self.stable) || !has(self.whenFull) || self.whenFull == 'Wait'",
+                "must leave `whenFull` at 'Wait' when nothing runs yet (no `stable`): there are no replicas to swap",
+            ),
         )
     }
 
@@ -412,6 +427,7 @@ class QuantizedModelSpec(ApiObject):
     gates: Gates = Gates()
     traffic: Traffic
     after_promotion: AfterPromotion = AfterPromotion.KEEP
+    when_full: WhenFull = WhenFull.WAIT
     scenario: Scenario | None = None
     """What each rung's status explains: what the rung gains there, what it costs. The ladder's order decides."""
     price: Price | None = None
@@ -529,6 +545,8 @@ class QuantizedModelStatus(ApiObject):
     refused: Annotated[tuple[Refused, ...], Field(max_length=32)] = ()
     rungs: Annotated[tuple[RungStatus, ...], named_list(max_length=16)] = ()
     traffic: TrafficStatus = TrafficStatus()
+    lent: Annotated[str, Field(max_length=512)] = ""
+    """Which replicas stable gave up for a release (`whenFull: Serial`), and how long they would take to come back."""
     hold_until: Annotated[str, Field(max_length=32)] = ""
     handover: Annotated[str, Field(max_length=2048)] = ""
     """The lines to change in Git so that the user's own route names the new Service."""

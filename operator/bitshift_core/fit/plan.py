@@ -23,7 +23,7 @@ from .options import Known, Option, Together, gpu_of, options_for, sequences_byt
 from .placement import Node, label_for, tolerations_of
 from .room import missing_sentence
 from .sums import Gpu, SizeSum, size_of
-from .swap import Mode
+from .swap import Room
 from .units import gib
 
 __all__ = ["Fit", "Need", "Node", "Verdict", "plan_release"]
@@ -53,7 +53,7 @@ class Fit:
     claim: dict[str, Any] | None = None
     """The spec of the claim by which pods get devices, where no plugin counts them."""
     tolerations: tuple[dict[str, str], ...] = ()
-    mode: Mode = "Parallel"
+    room: Room = Room("Parallel")
     """How it finds room: beside stable, in place of its replicas one at a time, or not now."""
     gpu: Gpu | None = None
     """The kind of GPU on the first of these nodes; None on hosts."""

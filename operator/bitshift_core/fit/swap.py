@@ -1,6 +1,7 @@
 """How a release finds room: beside stable, in place of its replicas one at a time, or not now.
 
-Here: the mode and its sentence, with the bound on coming back. Not here: what is free (`room`), the swap itself.
+Here: the mode and its sentence, with the bound on coming back. Not here: what is free (`room`), the swap itself
+(`rollout.lending`).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +27,10 @@ class Room:
     """Replicas of stable that must go before the last of the release's has its GPUs."""
     reload_seconds: float = 0
     """How long those would take to come back, at most."""
+    first: str = ""
+    """The pod of stable's that goes first."""
+    placeable: bool = False
+    """One replica more of the release would find room as it is now: the scheduler has only to see it."""
 
 
 def room_beside(
@@ -37,8 +42,9 @@ def room_beside(
     if not need.gpus_per_replica or not fits(need, without_pods(nodes, stable_pods)):
         return Room("Wait")
     swaps = _fewest_gone(need, nodes, fits, stable_pods)
-    first = _fewest_gone(replace(need, replicas=1), nodes, fits, stable_pods[:swaps])
-    return Room("Serial", _sentence(swaps, first, len(stable_pods), reload_seconds), swaps, reload_seconds)
+    at_once = _fewest_gone(replace(need, replicas=1), nodes, fits, stable_pods[:swaps])
+    sentence = _sentence(swaps, at_once, len(stable_pods), reload_seconds)
+    return Room("Serial", sentence, swaps, reload_seconds, first=stable_pods[0][0].partition("/")[2])
 
 
 def _fewest_gone(need: Need, nodes: Sequence[Node], fits: Replan, stable_pods: Sequence[tuple[str, str]]) -> int:
@@ -50,11 +56,13 @@ def _fewest_gone(need: Need, nodes: Sequence[Node], fits: Replan, stable_pods: S
     return low
 
 
-def _sentence(swaps: int, first: int, replicas: int, reload_seconds: float) -> str:
+def _sentence(swaps: int, at_once: int, replicas: int, reload_seconds: float) -> str:
     which = "its only replica" if replicas == 1 else f"{swaps} of its {replicas} replicas"
-    how = ", one at a time," if swaps > 1 and first <= 1 else f", {first} before the first starts," if first > 1 else ""
+    together = f", {at_once} before the first starts," if at_once > 1 else ""
+    how = together or (", one at a time," if swaps > 1 else "")
     them = "it" if swaps == 1 else "they"
+    itself = " `whenFull: Serial` does it by itself." if swaps < replicas else ""
     return (
         f"There is room in place of stable: scaled down by {which}{how} it would leave its GPUs to the pending pods. "
-        f"Before you do: to come back {them} must load again, which may take {reload_seconds:.0f} s."
+        f"Before you do: to come back {them} must load again, which may take {reload_seconds:.0f} s.{itself}"
     )

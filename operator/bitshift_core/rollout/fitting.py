@@ -14,7 +14,7 @@ from ..fit.placement import Node
 from ..fit.plan import Fit, plan_release
 from ..fit.swap import room_beside
 from ..fit.words import why_this_rung
-from .snapshot import Snapshot
+from .snapshot import Manifest, Snapshot
 
 
 def fit_of(snapshot: Snapshot, need: Need, revision: str, *, reload_seconds: float) -> Fit:
@@ -29,7 +29,8 @@ def fit_of(snapshot: Snapshot, need: Need, revision: str, *, reload_seconds: flo
         return _planned(snapshot, asked, where).verdict == "Fits"
 
     room = room_beside(need, nodes, fits, _stable_pods(snapshot), reload_seconds=reload_seconds)
-    return replace(fit, mode=room.mode, message=f"{fit.message} {room.sentence}".strip())
+    room = replace(room, placeable=room.mode == "Serial" and fits(replace(need, replicas=1), snapshot.nodes))
+    return replace(fit, room=room, message=f"{fit.message} {room.sentence}".strip())
 
 
 def explained(snapshot: Snapshot, spec: QuantizedModelSpec, need: Need, fit: Fit, parent: ArtifactFacts | None) -> Fit:
@@ -47,11 +48,18 @@ def _planned(snapshot: Snapshot, need: Need, nodes: Sequence[Node] | Fleet) -> F
 
 
 def _stable_pods(snapshot: Snapshot) -> list[tuple[str, str]]:
-    """Return the pods that users come from and their nodes, the youngest first: so does a Deployment shrink."""
+    """Return the pods that users come from and their nodes, the youngest first: so does a Deployment shrink.
+
+    The order is the same from turn to turn: an operator that died at it must choose no other pod.
+    """
     alive = [pod for pod in snapshot.home_pods if not pod["metadata"].get("deletionTimestamp")]
-    ordered = sorted(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+    ordered = sorted(alive, key=_age_and_name, reverse=True)
     return [
         (f"{pod['metadata'].get('namespace', snapshot.namespace)}/{pod['metadata']['name']}", pod["spec"]["nodeName"])
         for pod in ordered
         if pod.get("spec", {}).get("nodeName")
     ]
+
+
+def _age_and_name(pod: Manifest) -> tuple[str, str]:
+    return str(pod["metadata"].get("creationTimestamp", "")), str(pod["metadata"]["name"])

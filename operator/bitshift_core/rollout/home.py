@@ -90,6 +90,7 @@ def stable_of(
         service=name,
         port=port,
         ready_replicas=sum(is_ready(pod) for pod in alive),
+        leaving=len(snapshot.home_pods) - len(alive),
         replicas=_replicas(snapshot.home_owner) or _replicas(snapshot.users_owner) or len(alive),
         owner=(kind, owner_name),
         autoscaled=any(_scales(each, kind, owner_name) for each in snapshot.autoscalers),

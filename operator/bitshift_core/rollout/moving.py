@@ -4,7 +4,7 @@ Every step is one edit of the overlay, and is confirmed through the data plane b
 """
 
 from ..traffic.steps import EVERYONE, OBSERVATION, Assignment, assignment
-from . import names
+from . import lending, names
 from .observation import DELETED, Observation, Overlay
 from .plan import (
     Action,
@@ -159,7 +159,8 @@ def let_go(seen: Observation) -> Plan:
         if not seen.has_finalizer:
             return Plan(DELETED, "The object is deleted.")
         left = (LeaveBehind(seen.current_revision),) if seen.users_lead_here and seen.current_revision else ()
-        return Plan(DELETED, "The object is deleted; what your route leads to stays.", (*left, DropFinalizer()))
+        back = lending.given_back_at_the_end(seen)
+        return Plan(DELETED, "The object is deleted; what your route leads to stays.", (*back, *left, DropFinalizer()))
     said = (DELETED, "The object is deleted: traffic goes home first.")
     if overlay.reading.state in ("live", "born") or not overlay.reading.consistent:
         return Plan(*said, actions=(RouteHome(*said), Verify()), wake_after=SOON_SECONDS)

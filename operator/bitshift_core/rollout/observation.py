@@ -21,6 +21,7 @@ from ..traffic.routes import RouteReading
 from ..traffic.states import MESSAGE_CHARACTERS, OverlayReading
 from ..traffic.steps import EVERYONE, OBSERVATION
 from . import names
+from .loans import Lent
 from .releases import Resolved
 from .stable import StableFacts
 
@@ -61,6 +62,8 @@ class Pods:
     fatal: bool = False
     """The failure will not pass by waiting: it crashed again and again."""
     unschedulable: str = ""
+    placed: int = 0
+    """Pods that have a node."""
 
     @property
     def serving(self) -> bool:
@@ -187,6 +190,8 @@ class Observation:
     problem: Problem | None = None
     """What the user must mend before anything moves forward."""
     stable: StableFacts | None = None
+    lent: tuple[Lent, ...] = ()
+    """Deployments that gave up replicas for a release of this model."""
     releases: tuple[Release, ...] = ()
     parent_reading: bool = False
     parent_uri: str = ""
@@ -301,7 +306,7 @@ class Observation:
         if self.overlay and self.overlay.routes_to_candidate:
             return False
         pods = self.candidate.pods
-        return bool(pods.unschedulable) if pods.exists else self.candidate.waits_for_room
+        return bool(pods.unschedulable) and not pods.fatal if pods.exists else self.candidate.waits_for_room
 
     def awaits_pods(self) -> bool:
         """The candidate's pods, or the idle baseline's, are not up yet and no user depends on them."""

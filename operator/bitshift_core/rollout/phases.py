@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..api.v1alpha1 import Rung
 from ..evidence.report import GateReport, Verdict
-from . import moving, starts
+from . import lending, moving, starts
 from .errors import UserError
 from .observation import GATES, Observation, Phase, Release
 from .plan import (
@@ -114,12 +114,15 @@ def _tending(seen: Observation, plan: Plan) -> Plan:
 def wait_for_room(seen: Observation) -> Plan:
     """Let a pending pod ask for the room: a pool that scales from zero answers it."""
     candidate = _candidate(seen)
-    asking = () if candidate.pods.exists else (StartRelease(candidate),)
-    if candidate.pods.unschedulable:
-        message = f"A pod of {candidate.revision} waits for room: {candidate.pods.unschedulable}"
-        return Plan("WaitingForRoom", message, (*asking, *tidy(seen)), wake_after=15)
-    assert candidate.fit is not None
-    return Plan(candidate.fit.reason, candidate.fit.message, (*asking, *tidy(seen)), wake_after=15)
+    if not candidate.pods.exists:
+        assert candidate.fit is not None
+        asking = (StartRelease(candidate), *tidy(seen))
+        return Plan(candidate.fit.reason, candidate.fit.message, asking, wake_after=15)
+    message = f"A pod of {candidate.revision} waits for room: {candidate.pods.unschedulable}"
+    if seen.baseline.exists:  # a copy to compare with is worth less than what is to be compared
+        return Plan("WaitingForRoom", message, (*tidy(seen), RemoveBaseline()), wake_after=1)
+    swap = lending.make_room(seen, candidate) or Plan("WaitingForRoom", message, wake_after=15)
+    return replace(swap, actions=(*tidy(seen), *swap.actions))
 
 
 def start_pods(seen: Observation) -> Plan:
@@ -205,7 +208,9 @@ def tidy(seen: Observation) -> tuple[Action, ...]:
     route_is_quiet = overlay is None or bool(overlay.resting and overlay.verified)
     if seen.relay.exists and route_is_quiet and seen.relay_is_drained():
         actions.append(RemoveRelay())
-    if overlay is None and seen.has_finalizer and not seen.users_lead_here:
+    if route_is_quiet and not _is_tried(seen):
+        actions += lending.given_back(seen)
+    if overlay is None and seen.has_finalizer and not seen.users_lead_here and not seen.lent:
         actions.append(DropFinalizer())
     return tuple(actions)
 

@@ -6,6 +6,7 @@ from ..api.v1alpha1 import Rung
 from ..evidence.live import LiveState
 from ..evidence.report import GateReport
 from ..traffic.steps import Assignment
+from .loans import Loan
 from .observation import Gate, Phase, Release
 
 
@@ -135,6 +136,23 @@ class ScaleStableToZero:
 
 
 @dataclass(frozen=True)
+class TakeReplica:
+    """Take one replica of stable's Deployment, so that a release finds room; the note of it is in the same write."""
+
+    deployment: str
+    pod: str
+    """The one that goes."""
+    loan: Loan
+
+
+@dataclass(frozen=True)
+class GiveBack:
+    """Give a Deployment the replicas back that it lent."""
+
+    deployment: str
+
+
+@dataclass(frozen=True)
 class RemoveRelease:
     """End a release's pods; its sealed ModelRevision stays."""
 
@@ -179,8 +197,8 @@ class DropFinalizer:
 Action = (
     ReadFacts | OwnFacts | StartRelease | AskPods | StartBaseline | RunGate | KeepVerdict | StartRelay | Route
     | RouteHome | RouteResting | Neutralise | RemoveOverlay | Verify | SaveEvidence | ServeAs | MakeRoute
-    | ScaleStableToZero | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease | LeaveBehind
-    | HoldObject | DropFinalizer
+    | ScaleStableToZero | TakeReplica | GiveBack | RemoveRelease | RemoveBaseline | RemoveRelay | ScaleRelease
+    | LeaveBehind | HoldObject | DropFinalizer
 )  # fmt: skip
 
 

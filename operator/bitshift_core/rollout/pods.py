@@ -80,6 +80,7 @@ def pods_of(
         hint=hints[0] if hints else "",
         report=next((report for pod in alive if (report := report_of(pod))), None),
         unschedulable=next((text for pod in alive if (text := unschedulable(pod))), ""),
+        placed=sum(bool((pod.get("spec") or {}).get("nodeName")) for pod in leaders),
     )
 
 

@@ -19,6 +19,7 @@ from .errors import SpecRefusedError, UserError
 from .fitting import explained, fit_of
 from .gates import gates_of
 from .home import current_revision, parent_uri, profile_of, stable_of
+from .loans import lent_to
 from .moves import see_traffic
 from .needs import need_of
 from .observation import Observation, Release
@@ -48,6 +49,7 @@ def see(snapshot: Snapshot) -> Observation:
         "deleting": "deletionTimestamp" in metadata,
         "has_finalizer": names.FINALIZER in (metadata.get("finalizers") or []),
     }
+    facts["lent"] = lent_to(snapshot)
     current = current_revision(snapshot)
     facts |= {"current_revision": current, "current_pods": pods_named(snapshot, current)}
     facts |= {"baseline": pods_named(snapshot, names.baseline_name(snapshot.name))}

@@ -48,6 +48,8 @@ class Snapshot:
     users_pods: Sequence[Manifest] = ()
     """Pods behind the user's own stable Service, whatever was promoted since."""
     users_owner: Manifest | None = None
+    lenders: Sequence[Manifest] = ()
+    """Deployments of the namespace that note a loan, as a cache holds them."""
     autoscalers: Sequence[Manifest] = ()
     claims: frozenset[str] = frozenset()
     config_maps: Mapping[str, Manifest] = field(default_factory=dict)

@@ -25,6 +25,8 @@ class StableFacts:
     port: int
     ready_replicas: int
     replicas: int
+    leaving: int = 0
+    """Pods that are on their way out."""
     owner: tuple[str, str] = ("", "")
     """Kind and name of what owns the pods: ('Deployment', 'chat')."""
     autoscaled: bool = False

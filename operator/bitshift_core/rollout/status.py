@@ -17,9 +17,9 @@ from ..api.conditions import (
 from ..api.v1alpha1 import Condition, GateStatus, QuantizedModelStatus, Refused, RungStatus, TrafficStatus
 from ..evidence.report import Verdict
 from ..traffic.steps import EVERYONE, OBSERVATION
-from . import starts
+from . import lending, starts
 from .observation import GATES, Observation, Release
-from .plan import Decision
+from .plan import Decision, Plan
 
 LONGEST_MESSAGE = 2_000
 MOST_REFUSED = 16
@@ -45,6 +45,7 @@ def report(seen: Observation, decision: Decision) -> QuantizedModelStatus:
         refused=_refused(seen),
         rungs=tuple(_rung(seen, release) for release in seen.releases),
         traffic=_traffic(seen),
+        lent=_cut(_lent(seen, plan))[:512],
         hold_until=_hold_until(seen),
         handover=_cut("\n".join(seen.handover)) if seen.current_revision and not seen.handed_over else "",
     )
@@ -203,6 +204,12 @@ def _refused(seen: Observation) -> tuple[Refused, ...]:
 def _previous(seen: Observation) -> str:
     before = seen.status.current_revision
     return before if before and before != seen.current_revision else seen.status.previous_revision
+
+
+def _lent(seen: Observation, plan: Plan) -> str:
+    """Return what stable lent; before the first replica goes, what will be: it stands there before it happens."""
+    swaps = plan.reason in (lending.ANNOUNCED, lending.SWAPPING)
+    return lending.said(seen) or (plan.message if swaps else "")
 
 
 def _hold_until(seen: Observation) -> str:

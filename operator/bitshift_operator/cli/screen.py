@@ -55,10 +55,15 @@ def _headline(story: Story) -> RenderableType:
         ("paused", story.is_paused),
     )
     line = Text(" · ".join(text for text, said in facts if said), style=DIM)
-    lines = [title, line, Text(status.message)] if status.message else [title, line]
+    lines = [title, line, *(Text(said) for said in (status.message, _lent(story)) if said)]
     waiting = Text.assemble(("Waits for ", "bold"), waits_for(story))
     handover = [Padding(Text(status.handover), (0, 4))] if status.handover else []
     return Group(*(line for line in (*lines, waiting) if line.plain), *handover)
+
+
+def _lent(story: Story) -> str:
+    """Return what stable lent, unless the message says it already."""
+    return "" if story.status.lent in story.status.message else story.status.lent
 
 
 def _ladder(story: Story) -> Iterator[RenderableType]:

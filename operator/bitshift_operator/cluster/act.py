@@ -38,6 +38,7 @@ from ..resources import (
     service,
 )
 from ..settings import Settings
+from . import lending
 from .answers import ask
 from .client import Kube, Manifest
 from .ending import Ending
@@ -98,6 +99,10 @@ class Turn:
                     await self.serve_as(action)
                 case plan.ScaleStableToZero():
                     await ending.scale_stable_to_zero()
+                case plan.TakeReplica():
+                    await lending.take_replica(self.kube, self.seen.namespace, action)
+                case plan.GiveBack():
+                    await lending.give_back(self.kube, self.seen.namespace, action.deployment)
                 case plan.RemoveRelease():
                     await ending.remove_release(action.revision)
                 case plan.RemoveBaseline():

@@ -96,7 +96,9 @@ def deployment(manifest: Manifest) -> Manifest:
     """Return a Deployment of ours as it is, of a foreign one its size and state; its template is read when adopted."""
     if is_ours(manifest):
         return slim(manifest)
-    return _some(manifest) | {
+    some, noted = _some(manifest), _of(manifest["metadata"].get("annotations"), names.LENT)
+    return some | {
+        "metadata": some["metadata"] | {"annotations": noted},
         "spec": _of(manifest.get("spec"), "replicas", "selector", "paused"),
         "status": _of(manifest.get("status"), "replicas", "readyReplicas", "availableReplicas", "observedGeneration"),
     }
@@ -141,8 +143,8 @@ def resource_claim(manifest: Manifest) -> Manifest:
 
 
 def _some(manifest: Manifest) -> Manifest:
-    keys = ("name", "namespace", "uid", "labels", "generation", "ownerReferences", "deletionTimestamp")
-    metadata = _of(manifest["metadata"], *keys)
+    keys = ("name", "namespace", "uid", "labels", "generation", "ownerReferences")
+    metadata = _of(manifest["metadata"], *keys, "creationTimestamp", "deletionTimestamp")
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": metadata}
 
 

@@ -21,6 +21,7 @@ from bitshift_core.fit.workloads import answering_labels
 from bitshift_core.rollout import names
 from bitshift_core.rollout.beside import config_maps_beside
 from bitshift_core.rollout.home import parent_uri
+from bitshift_core.rollout.loans import loan_of
 from bitshift_core.rollout.one_pod import is_ready
 from bitshift_core.rollout.profiles import read_profile
 from bitshift_core.rollout.snapshot import Snapshot
@@ -98,6 +99,7 @@ class Reader:
         return {
             "services": services,
             "workloads": {each["metadata"]["name"]: each for each in self.caches.workloads_of(key)},
+            "lenders": [each for each in self.caches.deployments.list(key.namespace) if loan_of(each)],
             "serves_groups": self.caches.groups.is_served,
             "jobs": {each["metadata"]["name"]: each for each in self.caches.jobs.by_owner(key)},
             "revisions": frozenset(each["metadata"]["name"] for each in self.caches.revisions.by_owner(key)),

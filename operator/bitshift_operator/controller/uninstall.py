@@ -19,6 +19,8 @@ from bitshift_operator.cluster.kinds import HTTP_ROUTE, QUANTIZED_MODEL, Key, Ki
 from bitshift_operator.settings import Settings
 
 MOVING = ("RollingBack", "Shifting", "Holding")
+SWAPPING = ("Waiting", "Starting", "Gating")
+"""Phases in which stable waits to have back what it lent."""
 DONE, REFUSED = 0, 1
 
 
@@ -31,6 +33,11 @@ class MidRollout:
     step: str
 
     def __str__(self) -> str:
+        if self.phase in SWAPPING:
+            return (
+                f"{self.key} is in the middle of a rollout ({self.phase}), to which stable lent replicas: without "
+                "the operator it would not get them back. Wait until it is settled, or delete it, and uninstall again."
+            )
         return (
             f"{self.key} is in the middle of a rollout (phase {self.phase}, step '{self.step or 'none'}'): without the "
             "operator its users would stay between two releases. Wait until it is settled, or say "
@@ -73,7 +80,10 @@ def mid_rollout(models: Sequence[Manifest], routes: Sequence[Manifest]) -> tuple
     """Return the models that must not be left alone, by what their status says and by what routes really are."""
     steps = {_model_of(route): _step(route) for route in routes if _splits(route)}
     phases = {key_of(model): str((model.get("status") or {}).get("phase", "")) for model in models}
-    moving = steps.keys() | {key for key, phase in phases.items() if phase in MOVING}
+    lent = {key_of(model) for model in models if (model.get("status") or {}).get("lent")}
+    moving = steps.keys() | {
+        key for key, phase in phases.items() if phase in MOVING or (phase in SWAPPING and key in lent)
+    }
     return tuple(MidRollout(key, phases.get(key) or "unknown", steps.get(key, "")) for key in sorted(moving))
 
 

@@ -64,7 +64,7 @@ def test_a_rung_without_a_kernel_is_refused_before_any_pod_starts():
 def test_a_cluster_whose_one_gpu_stable_holds_is_told_what_a_swap_would_take():
     release = first(on_gpus(a_gpu_node(pods=[stables_pod()])))
 
-    assert (release.fit.verdict, release.fit.mode) == ("Waiting", "Serial")
+    assert (release.fit.verdict, release.fit.room.mode) == ("Waiting", "Serial")
     assert "1 GPU is missing: team/chat-0 holds 1 on gpu-1." in release.fit.message
     assert "scaled down by its only replica it would leave its GPUs to the pending pods" in release.fit.message
     assert "which may take 121 s" in release.fit.message  # the profile's 120 s, and 10^8 bytes at 10^8 a second
@@ -74,12 +74,12 @@ def test_a_gpu_that_others_hold_is_waited_for():
     other = stables_pod("train-0")
     release = first(on_gpus(a_gpu_node(pods=[other])))
 
-    assert (release.fit.verdict, release.fit.mode) == ("Waiting", "Wait")
+    assert (release.fit.verdict, release.fit.room.mode) == ("Waiting", "Wait")
     assert "team/train-0 holds 1 on gpu-1" in release.fit.message
 
 
 def test_beside_stable_is_the_first_choice():
-    assert first(on_gpus(a_gpu_node(count=2, pods=[stables_pod()]))).fit.mode == "Parallel"
+    assert first(on_gpus(a_gpu_node(count=2, pods=[stables_pod()]))).fit.room.mode == "Parallel"
 
 
 def test_why_this_rung_is_said_where_the_user_says_what_they_care_for():
@@ -99,7 +99,10 @@ def test_without_a_scenario_nothing_is_explained(scenario):
 def test_a_release_inherits_the_tolerations_of_stable():
     template = a_snapshot().users_owner["spec"]["template"]["spec"]
     toleration = {"key": "team", "operator": "Exists"}
-    owner = {"spec": {"replicas": 1, "template": {"spec": template | {"tolerations": [toleration]}}}}
+    owner = {
+        "metadata": {"name": "chat"},
+        "spec": {"replicas": 1, "template": {"spec": template | {"tolerations": [toleration]}}},
+    }
     release = first(a_snapshot(users_owner=owner, home_owner=owner))
 
     assert release.resolved.tolerations == (toleration,)

@@ -14,9 +14,8 @@ from bitshift_core.evidence.report import Verdict
 from bitshift_core.rollout import names
 from bitshift_core.rollout.one_pod import has_answered
 from bitshift_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, HTTP_ROUTE, QUANTIZED_MODEL
-from tests.bitshift_operator.controller.played import in_step
+from tests.bitshift_operator.controller.played import full, in_step, is_noted, played
 from tests.examples import WIDE
-from tests.fake_api import FakeApi
 from tests.play import CHAT, Died, Play
 from tests.scenery import MANY_ENDPOINTS, SILENT, SPEC, TENANTS
 from tests.users import argument
@@ -37,6 +36,8 @@ class Scene:
     broken: str = ""
     then: str = ""
     phase: str = "Serving"
+    swaps: bool = False
+    """Stable holds every GPU, and may lend one."""
 
 
 SCENES = {
@@ -46,6 +47,9 @@ SCENES = {
     "newcomers": Scene(("q4",), then="more tenants"),
     "a handover": Scene(("q4",), then="hand over"),
     "a deletion": Scene(("q4",), then="delete", phase=""),
+    "a swap for a rung that is refused and one that stays": Scene(("q4", "q8"), refused="q4", swaps=True),
+    "a swap and its return": Scene(("q4",), broken="q4", phase="Rejected", swaps=True),
+    "a deletion in the middle of a swap": Scene(("q4",), then="delete", phase="", swaps=True),
 }
 
 
@@ -62,7 +66,8 @@ async def begun(scene: Scene) -> Play:
 async def before(scene: Scene) -> Play:
     ladder = [rung for rung in SPEC["ladder"] if rung["name"] in scene.ladder]
     after = {"afterPromotion": "ScaleToZero"}
-    play = Play.of(FakeApi(), endpoints=MANY_ENDPOINTS, ladder=ladder, traffic=TRAFFIC, **after)
+    begin = full if scene.swaps else played
+    play = begin(endpoints=MANY_ENDPOINTS, ladder=ladder, traffic=TRAFFIC, **after)
     play.verdicts["quality", scene.refused] = Verdict.FAILED
     play.broken.add(scene.broken)
     match scene.then:
@@ -91,6 +96,8 @@ def troubles(play: Play) -> list[str]:
     model = play.api.objects[QUANTIZED_MODEL].get(CHAT)
     if play.overlay and model and names.FINALIZER not in model["metadata"].get("finalizers", []):
         found.append("an overlay is there, and nothing holds the object whose deletion would not bring users home")
+    if is_noted(play) and model and names.FINALIZER not in model["metadata"].get("finalizers", []):
+        found.append("stable lent a replica, and nothing holds the object whose deletion would not give it back")
     return found + miscounted(play)
 
 

@@ -10,16 +10,15 @@ from bitshift_operator.cluster.kinds import (
     DEPLOYMENT,
     LEADER_WORKER_SET,
     MODEL_REVISION,
-    NODE,
     POD,
     QUANTIZED_MODEL,
     RUNTIME_PROFILE,
     SERVICE,
 )
-from tests.bitshift_operator.controller.played import ONE_RUNG, USERS_OWN, all_on, in_step, story
+from tests.bitshift_operator.controller.played import ONE_RUNG, USERS_OWN, all_on, in_step, story, with_gpus
 from tests.fake_api import FakeApi
 from tests.play import CHAT, Play
-from tests.scenery import SPEC, a_node
+from tests.scenery import SPEC
 from tests.users import label
 
 pytestmark = pytest.mark.long
@@ -36,13 +35,9 @@ ON_NODES = [
 def played(absent=(), **spec):
     """Return a cluster with a GPU node, and an engine that can span nodes, in which somebody just applied a model."""
     play = Play.of(FakeApi(absent=frozenset(absent)), **({"ladder": ONE_RUNG, "serving": TWO_NODES} | spec))
-    node = a_node()
-    node["metadata"]["labels"] = {"nvidia.com/gpu.memory": "81559", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
-    node["metadata"]["labels"] |= {"nvidia.com/gpu.compute.major": "9", "nvidia.com/gpu.compute.minor": "0"}
-    node["status"]["allocatable"] |= {"nvidia.com/gpu": "16"}
+    with_gpus(play, 16)
     profile = play.api.get(RUNTIME_PROFILE, "", "llamacpp")
     play.api.put({**profile, "spec": profile["spec"] | {"args": [*profile["spec"]["args"], *ON_NODES]}})
-    play.api.put({**play.api.get(NODE, "", "node-1"), **node})
     return play
 
 

@@ -48,6 +48,26 @@ async def test_a_rollout_keeps_every_model_held(api: FakeApi, kube: Kube, phase)
     assert names.FINALIZER in finalizers(api, "settled")
 
 
+@pytest.mark.parametrize("phase", ["Waiting", "Starting", "Gating"])
+async def test_a_stable_that_lent_replicas_is_not_left_without_them(api: FakeApi, kube: Kube, phase):
+    model = a_model(phase=phase)
+    model["status"]["lent"] = "Deployment 'chat' lent 1 of its 2 replicas."
+    api.put(model)
+
+    (refusal,) = await uninstall(kube)
+
+    assert f"team/chat is in the middle of a rollout ({phase}), to which stable lent replicas" in str(refusal)
+    assert names.FINALIZER in finalizers(api)
+
+
+async def test_what_a_promoted_release_took_keeps_no_model_held(api: FakeApi, kube: Kube):
+    model = a_model(phase="Serving")
+    model["status"]["lent"] = "Deployment 'chat' lent 1 of its 2 replicas."
+    api.put(model)
+
+    assert await uninstall(kube) == ()
+
+
 async def test_routes_are_believed_before_the_status(api: FakeApi, kube: Kube):
     api.put(a_model(phase="Suspended"))
     api.put(a_route("chat-overlay-0", **{STEP: "half"}))
