@@ -16,7 +16,7 @@ from .jobs import last_words, why_failed
 from .observation import GATES, Gate
 from .releases import Resolved
 from .snapshot import Snapshot
-from .stable import StableFacts
+from .stable import StableFacts, baseline_model
 
 START = "start"
 GRACE_SECONDS = 600
@@ -42,7 +42,7 @@ def gates_of(
     for name in GATES:
         asked = _asked(name, snapshot, spec, revision, resolved, facts, parent_facts)
         key = names.gate_key(name, [revision, retry, parent, asked])
-        sides = _sides(snapshot, revision, resolved, stable, baseline_runs, name)
+        sides = _sides(snapshot, spec, revision, resolved, stable, baseline_runs, name)
         kept = _kept(snapshot, key)
         report = kept or _from_job(snapshot, names.gate_job_name(revision, key), name, revision)
         running = report is None and names.gate_job_name(revision, key) in snapshot.jobs
@@ -79,20 +79,26 @@ def _suite(name: str, suite: EvalSuiteSpec, spec: QuantizedModelSpec) -> dict[st
 
 
 def _sides(
-    snapshot: Snapshot, revision: str, resolved: Resolved, stable: StableFacts | None, baseline_runs: bool, gate: str
+    snapshot: Snapshot,
+    spec: QuantizedModelSpec,
+    revision: str,
+    resolved: Resolved,
+    stable: StableFacts | None,
+    baseline_runs: bool,
+    gate: str,
 ) -> Mapping[str, Any]:
     """Return whom to ask: the idle baseline where it runs; else stable itself, but never for load."""
     namespace, key = snapshot.namespace, "BITSHIFT_API_KEY" if resolved.api_key_secret else ""
     ours = resolved.served_model_name
-    theirs = (stable.model_name if stable else None) or ours
 
     def side(service: str, model: str, port: int = 80) -> dict[str, str]:
         return {"url": f"http://{service}.{namespace}.svc:{port}", "model": model, "apiKeyEnv": key}
 
-    parent = side(names.baseline_name(snapshot.name), theirs) if baseline_runs else None
+    idle = names.baseline_name(snapshot.name)
+    parent = side(idle, baseline_model(spec, stable, ours)) if baseline_runs else None
     if parent is None and stable and gate != "load":
         service, port = stable.parent
-        parent = side(service, theirs, port)
+        parent = side(service, stable.model_name or ours, port)
     return {"candidate": side(revision, ours), "parent": parent}
 
 

@@ -13,6 +13,8 @@ from .stable import StableFacts
 
 ANNOUNCED = "SwapAnnounced"
 SWAPPING = "SwappingStable"
+SAID = (ANNOUNCED, SWAPPING)
+"""Reasons by which the status says what a swap takes, and what coming back would."""
 
 
 def make_room(seen: Observation, candidate: Release) -> Plan | None:
@@ -34,7 +36,7 @@ def make_room(seen: Observation, candidate: Release) -> Plan | None:
     loan = Loan(model=seen.name, before=before, after=stable.replicas - 1, reload_seconds=round(room.reload_seconds))
     kept = stable.replicas - room.swaps
     message = _told(stable.owner[1], "lends", before - kept, loan, f", one at a time, and keeps {kept}")
-    if not seen.status.lent:
+    if seen.status.reason not in SAID:
         return Plan(ANNOUNCED, message, wake_after=1)
     if unfinished := _unfinished(stable, room, candidate):
         return Plan(SWAPPING, f"{unfinished} {message}", wake_after=2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..api.catalogue import ArgumentSource, RuntimeProfileSpec
-from ..api.v1alpha1 import SecretRef
+from ..api.v1alpha1 import QuantizedModelSpec, SecretRef
 from . import engine
 from .errors import SpecRefusedError
 
@@ -56,6 +56,11 @@ class StableFacts:
     def model_name(self) -> str | None:
         """Return what users ask for: an engine that was given no name answers to the model as it was given."""
         return self.inherited(ArgumentSource.SERVED_MODEL_NAME) or self.inherited(ArgumentSource.MODEL_PATH)
+
+
+def baseline_model(spec: QuantizedModelSpec, stable: StableFacts | None, ours: str) -> str:
+    """Return what the idle replica is asked for: a copy of stable answers to its name, the parent's own to ours."""
+    return (stable.model_name if stable and not spec.parent else None) or ours
 
 
 def service_port(service: Manifest, wanted: int | None) -> int:

@@ -208,8 +208,7 @@ def _previous(seen: Observation) -> str:
 
 def _lent(seen: Observation, plan: Plan) -> str:
     """Return what stable lent; before the first replica goes, what will be: it stands there before it happens."""
-    swaps = plan.reason in (lending.ANNOUNCED, lending.SWAPPING)
-    return lending.said(seen) or (plan.message if swaps else "")
+    return lending.said(seen) or (plan.message if plan.reason in lending.SAID else "")
 
 
 def _hold_until(seen: Observation) -> str:

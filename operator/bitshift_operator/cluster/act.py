@@ -23,6 +23,7 @@ from bitshift_core.rollout.places import claim_of
 from bitshift_core.rollout.readings import reading_of
 from bitshift_core.rollout.releases import Resolved, resolve, seal
 from bitshift_core.rollout.snapshot import Snapshot
+from bitshift_core.rollout.stable import baseline_model
 from bitshift_core.starting.deadlines import Deadlines
 from bitshift_core.starting.reading import read_log
 
@@ -251,7 +252,7 @@ class Turn:
         secret = resolved.api_key_secret if resolved else None
         key = await self._secret(secret.name, secret.key) if secret else ""
         ours = resolved.served_model_name if resolved else self.seen.name
-        model = (stable.model_name if copies_stable and stable else None) or ours
+        model = baseline_model(self.seen.spec, stable, ours) if baseline else ours
         answer = await ask(self.http, f"http://{pod['status']['podIP']}:{port}", model=model, api_key=key)
         if answer.sensible:
             report = None if baseline else self._report(pod)

@@ -123,6 +123,14 @@ def test_the_idle_baseline_is_asked_where_it_runs(name):
     assert found["parent"]["url"] == "http://chat-baseline.team.svc:80"
 
 
+@pytest.mark.parametrize(("parent", "name"), [({"artifact": "pvc://models/f16.gguf"}, "ours"), (None, "chat")])
+def test_the_parents_own_engine_is_asked_by_our_name_and_a_copy_of_stable_by_its_own(parent, name):
+    asked = {"serving": {"servedModelName": "ours"}} | ({"parent": parent} if parent else {})
+    snapshot = a_snapshot(model=a_model(**asked), workloads={"chat-baseline": BASELINE}, pods=[an_idle_pod()])
+
+    assert gate("quality", snapshot).config["parent"]["model"] == name
+
+
 def test_without_a_baseline_stable_itself_is_asked_but_never_put_under_load():
     assert gate("quality").config["parent"]["url"] == "http://chat.team.svc:9100"
     assert gate("load").config["parent"] is None

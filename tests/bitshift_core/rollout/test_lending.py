@@ -4,7 +4,7 @@ import pytest
 
 from bitshift_core.evidence.report import Verdict
 from bitshift_core.fit.swap import Room
-from bitshift_core.rollout.lending import said
+from bitshift_core.rollout.lending import ANNOUNCED, said
 from bitshift_core.rollout.loans import Lent, Loan
 from bitshift_core.rollout.phases import decide
 from bitshift_core.rollout.plan import GiveBack, HoldObject, RemoveBaseline, TakeReplica
@@ -24,8 +24,7 @@ def waiting(*, room=SERIAL, pods=PENDING, announced=True, **seen):
     release = a_release(0, pods=pods, fit=replace(FULL, room=room))
     known = {"releases": (release, a_release(1)), "stable": STABLE, "spec": a_spec(whenFull="Serial")}
     found = an_observation(**(known | seen))
-    lent = "Deployment 'chat' lends 1 of its 4 replicas." if announced else ""
-    return replace(found, status=found.status.model_copy(update={"lent": lent}))
+    return replace(found, status=found.status.model_copy(update={"reason": ANNOUNCED if announced else ""}))
 
 
 def taken(decision):
