@@ -20,12 +20,14 @@ async def take_replica(kube: Kube, namespace: str, action: TakeReplica) -> None:
     live = await kube.get(DEPLOYMENT, namespace, action.deployment)
     if live is None or live["spec"].get("replicas", 1) != action.loan.after + 1:
         return  # somebody gave it another size since it was looked at: the next turn sees that
+    if (noted := loan_of(live)) and noted.model != action.loan.model:
+        return  # it waits to have back what another model's release took: that note is the only way back
     try:
         await kube.patch_merge(POD, namespace, action.pod, {"metadata": {"annotations": {DELETION_COST: "-1000"}}})
     except NotFound:
         return
-    noted = action.loan.model_dump_json(by_alias=True)
-    guarded = {"annotations": {names.LENT: noted}, "resourceVersion": live["metadata"]["resourceVersion"]}
+    note = action.loan.model_dump_json(by_alias=True)
+    guarded = {"annotations": {names.LENT: note}, "resourceVersion": live["metadata"]["resourceVersion"]}
     await kube.patch_merge(
         DEPLOYMENT, namespace, action.deployment, {"metadata": guarded, "spec": {"replicas": action.loan.after}}
     )

@@ -51,6 +51,16 @@ async def test_a_deployment_that_is_gone_or_of_another_size_is_left_alone(api, k
     assert (size(api), note(api)) == (5, None)
 
 
+async def test_what_another_models_release_took_is_noted_still(api, kube: Kube, stable):
+    theirs = LOAN.model_copy(update={"model": "other", "before": 5, "after": 4})
+    live = api.get(DEPLOYMENT, "team", "chat")
+    live["metadata"]["annotations"] = {names.LENT: theirs.model_dump_json(by_alias=True)}
+    api.put(live)
+    await take_replica(kube, "team", ONE)
+
+    assert (size(api), note(api)) == (4, theirs)
+
+
 async def test_nothing_goes_when_the_chosen_pod_is_gone_already(api, kube: Kube, stable):
     api.remove(POD, "team", "chat-2")
     await take_replica(kube, "team", ONE)
