@@ -42,9 +42,11 @@ def test_it_refuses_to_go_in_the_middle_of_a_rollout_and_says_of_which(cluster: 
     model = Model(cluster, "chat").given(spec)
     model.comes_to(lambda status: status.get("phase") == "Shifting", seconds=300, called="Shifting")
 
-    with pytest.raises(ClusterError, match="demo/chat"):
+    with pytest.raises(ClusterError, match="job bitshift-uninstall failed"):
         cluster.helm("uninstall", "bitshift", "-n", scenes.SYSTEM, "--wait", "--timeout=60s")
 
+    said = cluster.kubectl("-n", scenes.SYSTEM, "logs", "job/bitshift-uninstall")
+    assert said.startswith("demo/chat is in the middle of a rollout (phase Shifting")
     status = model.comes_to(lambda status: bool(status.get("rungs")), seconds=10, called="having rungs")
     revision = next(rung["revision"] for rung in status["rungs"] if rung["name"] == "q8-0-short")
     cluster.kubectl("-n", "demo", "annotate", "qm", "chat", f"bitshift.dev/rollback={revision}", "--overwrite")

@@ -20,8 +20,8 @@ PIECES = {
 }
 """What the answer consists of, by fault."""
 WHOLE = ("error4xx", "error5xx")
-LATE = {"no_first_token": 35.0, "ttft": 12.0, "itl": 0.7}
-"""Seconds before the first piece, for `itl` between pieces: on two busy cores stable itself may need three for the first."""
+LATE = {"no_first_token": 35.0, "ttft": 12.0, "itl": 3.0}
+"""Seconds before the first piece, for `itl` between pieces: on two busy cores stable itself needs three, and more than one."""
 BEGUN = b'"content":"'
 """What the first piece has, and the line before it that only names the role has not."""
 SAID = {"upstream": "", "fault": ""}

@@ -29,17 +29,17 @@ def make_room(seen: Observation, candidate: Release) -> Plan | None:
     if not candidate.pods.unschedulable:
         return None
     assert candidate.fit is not None
-    if why := _why_not(seen, stable, room):
-        return Plan("WaitingForRoom", f"{candidate.fit.message} {why}", wake_after=15)
     lent = _by(seen, stable.owner[1])
+    if not (why := _why_not(stable, lent)) and (unfinished := _unfinished(stable, room, candidate)):
+        return Plan(SWAPPING if lent else "WaitingForRoom", f"{unfinished} {said(seen)}".strip(), wake_after=2)
+    if why := why or _too_many(stable, room):
+        return Plan("WaitingForRoom", f"{candidate.fit.message} {why}", wake_after=15)
     before = lent.loan.before if lent else stable.replicas
     loan = Loan(model=seen.name, before=before, after=stable.replicas - 1, reload_seconds=round(room.reload_seconds))
     kept = stable.replicas - room.swaps
     message = _told(stable.owner[1], "lends", before - kept, loan, f", one at a time, and keeps {kept}")
     if seen.status.reason not in SAID:
         return Plan(ANNOUNCED, message, wake_after=1)
-    if unfinished := _unfinished(stable, room, candidate):
-        return Plan(SWAPPING, f"{unfinished} {message}", wake_after=2)
     return Plan(SWAPPING, message, (HoldObject(), TakeReplica(stable.owner[1], room.first, loan)), wake_after=1)
 
 
@@ -64,25 +64,29 @@ def said(seen: Observation) -> str:
     return " ".join(_told(name, "lent", loan.before - loan.after, loan) for name, loan in lent)
 
 
-def _why_not(seen: Observation, stable: StableFacts, room: Room) -> str:
+def _why_not(stable: StableFacts, lent: Lent | None) -> str:
     """Return why stable's replicas are left alone; '' where one may go."""
     kind, name = stable.owner
     if kind != "Deployment":
         return f"`whenFull: Serial` takes a Deployment's replicas, and stable's pods are made by {kind or 'none'}."
     if stable.autoscaled:
         return f"`whenFull: Serial` leaves Deployment '{name}' to the autoscaler that owns its size: lower its bounds."
-    lent = _by(seen, name)
     if lent and lent.contested:
         return (
             f"Deployment '{name}' lent replicas and was left with {lent.loan.after}; somebody gave it {lent.replicas} "
             "since: leave `replicas` out of what your pipeline applies, or say `whenFull: Wait`."
         )
-    if room.swaps >= stable.replicas:
-        return (
-            f"`whenFull: Serial` never takes the last replica: {room.swaps} of the {stable.replicas} of Deployment "
-            f"'{name}' would have to go. Fewer `serving.replicas` need less room."
-        )
     return ""
+
+
+def _too_many(stable: StableFacts, room: Room) -> str:
+    """Return why so many must not go; '' where one at least stays."""
+    if room.swaps < stable.replicas:
+        return ""
+    return (
+        f"`whenFull: Serial` never takes the last replica: {room.swaps} of the {stable.replicas} of Deployment "
+        f"'{stable.owner[1]}' would have to go. Fewer `serving.replicas` need less room."
+    )
 
 
 def _unfinished(stable: StableFacts, room: Room, candidate: Release) -> str:

@@ -70,10 +70,23 @@ UNFINISHED = {
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_no_replica_goes_before_the_one_before_is_replaced(name):
     known, words = UNFINISHED[name]
-    decision = decide(waiting(**known))
+    for lent, reason in (((), "WaitingForRoom"), ((Lent("chat", 3, LOAN),), "SwappingStable")):
+        decision = decide(waiting(lent=lent, **known))
 
-    assert (decision.plan.reason, taken(decision)) == ("SwappingStable", [])
-    assert words in decision.plan.message
+        assert (decision.plan.reason, taken(decision)) == (reason, [])
+        assert words in decision.plan.message
+
+
+def test_a_replica_that_still_ends_is_not_taken_for_one_too_few():
+    """Its GPU is held as long as it is there: by that alone one more would have to go."""
+    stable = replace(STABLE, replicas=1, ready_replicas=1, leaving=1)
+    loan = LOAN.model_copy(update={"before": 2, "after": 1})
+    decision = decide(waiting(stable=stable, lent=(Lent("chat", 1, loan),)))
+
+    assert decision.plan.message == (
+        "A replica of 'chat' ends its last requests. Deployment 'chat' lent 1 of its 2 replicas; to come back it must "
+        "load again, which may take 340 s."
+    )
 
 
 LEFT_ALONE = {
