@@ -34,7 +34,7 @@ def users(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 ORDER = tuple(
-    f"test_{each}" for each in ("bad_input", "judging", "rollout", "rollback", "install", "handover", "signals", "swap")
+    f"test_{each}" for each in ("bad_input", "judging", "rollout", "rollback", "install", "handover", "swap", "signals")
 )
 
 

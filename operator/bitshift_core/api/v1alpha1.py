@@ -382,7 +382,8 @@ class WhenFull(StrEnum):
     """What is done where stable holds the GPUs that a release needs.
 
     `Wait`: its pods wait, and status says how many of stable's replicas hold its room. `Serial`: replicas of stable's
-    Deployment go one at a time, never the last one, and come back if the release does not stay.
+    Deployment go one at a time, never the last one, and come back if the release does not stay. A replica that goes
+    ends its requests as its own `preStop` and grace period say, as whenever it is scaled down.
     """
 
     WAIT = "Wait"
