@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster import Cluster
+from e2e.cluster.commands import wait_until
 from e2e.demo import scenes
 from e2e.demo.target import apply, get
 from e2e.demo.users import Users
@@ -52,6 +53,11 @@ def resize(cluster: Cluster, replicas: int, limits: dict[str, Any]) -> None:
     body = json.dumps({"spec": spec})
     cluster.kubectl("-n", scenes.NAMESPACE, "patch", "deployment", "chat", "--type=strategic", "-p", body)
     cluster.kubectl("-n", scenes.NAMESPACE, "rollout", "status", "deployment/chat", "--timeout=180s")
+    wait_until(
+        lambda: len(get(cluster, "pods", "-n", scenes.NAMESPACE, "-l", "app=chat")["items"]) == replicas,
+        "the Deployment's former pods are gone",
+        seconds=120,
+    )
 
 
 def stable(cluster: Cluster) -> dict[str, Any]:
@@ -87,7 +93,7 @@ def test_a_release_is_promoted_in_the_place_of_one_replica_and_users_notice_noth
     full = {"whenFull": "Serial", "serving": works["serving"] | {"replicas": 1}}
 
     model.given(works | full | {"gates": works["gates"] | {"load": TARGETS}})
-    status = model.comes_to(lambda status: status.get("reason") == "AwaitingHandover", seconds=600, called="promotion")
+    status = model.comes_to(lambda status: status.get("reason") == "AwaitingHandover", seconds=900, called="promotion")
 
     assert (status["rung"], stable(cluster)["spec"]["replicas"]) == ("q8-0", 1)
     assert {each["name"]: each["state"] for each in status["rungs"]}["q2-k"] == "Refused"
@@ -97,7 +103,7 @@ def test_a_release_is_promoted_in_the_place_of_one_replica_and_users_notice_noth
 
 def test_what_coming_back_would_take_was_said_before_the_replica_went(cluster: Cluster, model: Model):
     events = get(cluster, "events", "-n", scenes.NAMESPACE, "--field-selector=involvedObject.name=chat")["items"]
-    told = {each["reason"]: each for each in events if each["reason"] in ("SwapAnnounced", "SwappingStable")}
+    told = {each["reason"]: each for each in sorted(events, key=lambda each: str(each["lastTimestamp"]))}
 
     assert "and keeps 1; to come back it must load again, which may take" in told["SwapAnnounced"]["message"]
     assert told["SwapAnnounced"]["firstTimestamp"] < told["SwappingStable"]["firstTimestamp"]
