@@ -30,7 +30,7 @@ def make_room(seen: Observation, candidate: Release) -> Plan | None:
         return None
     assert candidate.fit is not None
     lent = _by(seen, stable.owner[1])
-    if not (why := _why_not(stable, lent)) and (unfinished := _unfinished(stable, room, candidate)):
+    if not (why := _why_not(stable, lent)) and (unfinished := _unfinished(seen, stable, candidate)):
         return Plan(SWAPPING if lent else "WaitingForRoom", f"{unfinished} {said(seen)}".strip(), wake_after=2)
     if why := why or _too_many(stable, room):
         return Plan("WaitingForRoom", f"{candidate.fit.message} {why}", wake_after=15)
@@ -89,14 +89,16 @@ def _too_many(stable: StableFacts, room: Room) -> str:
     )
 
 
-def _unfinished(stable: StableFacts, room: Room, candidate: Release) -> str:
+def _unfinished(seen: Observation, stable: StableFacts, candidate: Release) -> str:
     """Return what must come to its end before another replica goes; '' where nothing must."""
     name, pods = stable.owner[1], candidate.pods
+    if former := sorted(seen.standing - {candidate.revision, seen.current_revision}):
+        return f"A pod of {former[0]} ends, and leaves its room."
     if stable.leaving:
         return f"A replica of '{name}' ends its last requests."
     if stable.ready_replicas != stable.replicas:
         return f"{stable.ready_replicas} pods of '{name}' are ready, and {stable.replicas} shall be."
-    if room.placeable:
+    if candidate.fit and candidate.fit.room.placeable:
         return "There is room; the scheduler has yet to see it."
     if pods.ready < pods.placed:
         return f"{pods.ready} of {pods.placed} pods of {candidate.revision} that found room are ready."

@@ -205,6 +205,8 @@ class Observation:
     current_pods: Pods = Pods()
     deployed: tuple[str, ...] = ()
     """Revisions of which something makes pods."""
+    standing: frozenset[str] = frozenset()
+    """Revisions of which a pod is there, also one that ends: it holds its GPUs until it is gone."""
     route: RouteReading | None = None
     route_problem: Problem | None = None
     handed_over: bool = False

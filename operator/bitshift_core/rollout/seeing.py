@@ -57,6 +57,7 @@ def see(snapshot: Snapshot) -> Observation:
     relay = snapshot.workloads.get(names.relay_name(snapshot.name)) or {"metadata": {}}
     facts["relay_revision"] = (relay["metadata"].get("annotations") or {}).get(names.REVISION, "")
     facts["deployed"] = tuple(name for name, each in snapshot.workloads.items() if _role(each) == "release")
+    facts["standing"] = frozenset(_revision(pod) for pod in snapshot.pods if _role(pod) == "release")
     try:
         profile_name, profile = profile_of(snapshot, spec)
         stable = stable_of(snapshot, spec, current, profile)
@@ -247,5 +248,9 @@ def _check_claim(snapshot: Snapshot, field: str, artifact: str) -> None:
         )
 
 
-def _role(workload: Manifest) -> str:
-    return str((workload["metadata"].get("labels") or {}).get(names.ROLE, ""))
+def _role(manifest: Manifest) -> str:
+    return str((manifest["metadata"].get("labels") or {}).get(names.ROLE, ""))
+
+
+def _revision(pod: Manifest) -> str:
+    return str(pod["metadata"]["labels"].get(names.REVISION, ""))

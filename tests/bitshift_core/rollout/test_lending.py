@@ -62,6 +62,7 @@ UNFINISHED = {
     "a pod of stable that still ends": ({"stable": replace(STABLE, leaving=1)}, "ends its last requests"),
     "a pod that is still there": ({"stable": replace(STABLE, ready_replicas=5)}, "5 pods of 'chat' are ready, and 4"),
     "stable that is not whole": ({"stable": replace(STABLE, ready_replicas=3)}, "3 pods of 'chat' are ready, and 4"),
+    "a pod of the rung before": ({"standing": frozenset({"chat-q2-1", "chat-q4-1"})}, "A pod of chat-q2-1 ends"),
     "room that is free": ({"room": replace(SERIAL, placeable=True)}, "the scheduler has yet to see it"),
     "a pod in the room of the one before": ({"pods": replace(PENDING, placed=1, ready=0)}, "0 of 1 pods of chat-q4-1"),
 }
