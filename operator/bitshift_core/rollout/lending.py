@@ -23,17 +23,15 @@ def make_room(seen: Observation, candidate: Release) -> Plan | None:
     What coming back would take stands in the status before the first replica goes, and none goes before the one
     before it is gone and the pod that took its place is ready.
     """
-    room, stable = (candidate.fit.room if candidate.fit else Room("Wait")), seen.stable
-    if seen.spec.when_full is not WhenFull.SERIAL or room.mode != "Serial" or stable is None:
+    fit, stable = candidate.fit, seen.stable
+    if seen.spec.when_full is not WhenFull.SERIAL or fit is None or fit.room.mode != "Serial" or stable is None:
         return None
-    if not candidate.pods.unschedulable:
-        return None
-    assert candidate.fit is not None
+    room = fit.room
     lent = _by(seen, stable.owner[1])
-    if not (why := _why_not(stable, lent)) and (unfinished := _unfinished(seen, stable, candidate)):
+    if not (why := _why_not(stable, lent)) and (unfinished := _unfinished(seen, stable, room, candidate)):
         return Plan(SWAPPING if lent else "WaitingForRoom", f"{unfinished} {said(seen)}".strip(), wake_after=2)
     if why := why or _too_many(stable, room):
-        return Plan("WaitingForRoom", f"{candidate.fit.message} {why}", wake_after=15)
+        return Plan("WaitingForRoom", f"{fit.message} {why}", wake_after=15)
     before = lent.loan.before if lent else stable.replicas
     loan = Loan(model=seen.name, before=before, after=stable.replicas - 1, reload_seconds=round(room.reload_seconds))
     kept = stable.replicas - room.swaps
@@ -89,7 +87,7 @@ def _too_many(stable: StableFacts, room: Room) -> str:
     )
 
 
-def _unfinished(seen: Observation, stable: StableFacts, candidate: Release) -> str:
+def _unfinished(seen: Observation, stable: StableFacts, room: Room, candidate: Release) -> str:
     """Return what must come to its end before another replica goes; '' where nothing must."""
     name, pods = stable.owner[1], candidate.pods
     if former := sorted(seen.standing - {candidate.revision, seen.current_revision}):
@@ -98,7 +96,7 @@ def _unfinished(seen: Observation, stable: StableFacts, candidate: Release) -> s
         return f"A replica of '{name}' ends its last requests."
     if stable.ready_replicas != stable.replicas:
         return f"{stable.ready_replicas} pods of '{name}' are ready, and {stable.replicas} shall be."
-    if candidate.fit and candidate.fit.room.placeable:
+    if room.placeable:
         return "There is room; the scheduler has yet to see it."
     if pods.ready < pods.placed:
         return f"{pods.ready} of {pods.placed} pods of {candidate.revision} that found room are ready."

@@ -45,7 +45,7 @@ def report(seen: Observation, decision: Decision) -> QuantizedModelStatus:
         refused=_refused(seen),
         rungs=tuple(_rung(seen, release) for release in seen.releases),
         traffic=_traffic(seen),
-        lent=_cut(_lent(seen, plan))[:512],
+        lent=_lent(seen, plan)[:512],
         hold_until=_hold_until(seen),
         handover=_cut("\n".join(seen.handover)) if seen.current_revision and not seen.handed_over else "",
     )

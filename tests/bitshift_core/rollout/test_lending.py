@@ -50,9 +50,8 @@ def test_then_one_replica_goes_and_the_object_waits_for_us_when_it_is_deleted():
 
 
 def test_the_note_says_what_there_was_before_the_first_of_several():
-    two = replace(SERIAL, swaps=1)
     stable = replace(STABLE, ready_replicas=3, replicas=3)
-    decision = decide(waiting(room=two, stable=stable, lent=(Lent("chat", 3, LOAN),)))
+    decision = decide(waiting(stable=stable, lent=(Lent("chat", 3, LOAN),)))
 
     assert [action.loan for action in taken(decision)] == [LOAN.model_copy(update={"after": 2})]
     assert decision.plan.message.startswith("Deployment 'chat' lends 2 of its 4 replicas, one at a time, and keeps 2;")
