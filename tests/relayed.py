@@ -27,6 +27,10 @@ class Arm:
     broken: float = 0.0
     ttft_ms: float = 0
     """0 leaves latencies out, which makes long simulations quick."""
+    gap_ms: float = 0
+    """Between tokens."""
+    streams: float = 1.0
+    """The share of requests that stream, so that gaps between their tokens are known."""
 
 
 HEALTHY = Arm()
@@ -97,13 +101,21 @@ class Rollout:
             return []
         errors = sum(self.chance.random() < arm.errors for _ in range(started))
         broken = sum(self.chance.random() < arm.broken for _ in range(started - errors))
-        latencies: dict[str, int] = {}
-        for _ in range((started - errors) * bool(arm.ttft_ms)):
-            index = str(edge_index(arm.ttft_ms * self.chance.lognormvariate(0, 0.8)))
-            latencies[index] = latencies.get(index, 0) + 1
         same = {"bucket": self.now, "arm": name, "tenant": tenant}
-        first = Row(**same, stage="first", started=started, bad=_named("error5xx", errors), histogram=latencies)
-        return [first, Row(**same, stage="end", started=started - errors, bad=_named("empty", broken))]
+        first = self._latencies(arm.ttft_ms, started - errors)
+        streams = sum(self.chance.random() < arm.streams for _ in range(started - errors)) if arm.gap_ms else 0
+        gaps = self._latencies(arm.gap_ms, streams)
+        return [
+            Row(**same, stage="first", started=started, bad=_named("error5xx", errors), histogram=first),
+            Row(**same, stage="end", started=started - errors, bad=_named("empty", broken), histogram=gaps),
+        ]
+
+    def _latencies(self, usual_ms: float, count: int) -> dict[str, int]:
+        counted: dict[str, int] = {}
+        for _ in range(count * bool(usual_ms)):
+            index = str(edge_index(usual_ms * self.chance.lognormvariate(0, 0.8)))
+            counted[index] = counted.get(index, 0) + 1
+        return counted
 
 
 def _named(kind: str, count: int) -> dict[str, int]:

@@ -94,8 +94,9 @@ def weight_of(evidence: float, policy: LivePolicy, *, rolled_back: bool, hurt: t
 
 def progress(counts: str, evidence: Mapping[str, float], needed: int, policy: LivePolicy) -> str:
     """Return how far the step is from being won."""
-    margin = percent(policy.promote_margin)[:-2]
+    margins = f"no rate is worse by {percent(policy.promote_margin)[:-2]} points or more"
+    if not all(is_rate(metric) for metric in evidence):
+        margins += f", no latency by {percent(policy.promote_latency_margin)[:-2]}"
     won = ", ".join(f"{metric} {number(value)}" for metric, value in evidence.items())
     rest = f"; about {needed} more candidate requests needed" if needed else ""
-    target = number(policy.threshold)
-    return f"{counts}: evidence that no rate is worse by {margin} points or more: {won} of {target}{rest}"
+    return f"{counts}: evidence that {margins}: {won} of {number(policy.threshold)}{rest}"

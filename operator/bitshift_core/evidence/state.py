@@ -38,6 +38,9 @@ class LivePolicy(ApiObject):
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.003
     """How much worse a rate may be before it counts as worse, as a share of requests."""
     promote_margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    promote_latency_margin: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """How many more requests, as a share of them, may be slower than one of stable's latency quantiles: a slowdown too
+    small to be excluded soon is what the tests of harm are for."""
     latency_margin: Annotated[float, Field(ge=0)] = 0.05
     """How much slower a latency may be, as a ratio."""
     hard_margin: Annotated[float, Field(ge=0, lt=1)] = 0.20

@@ -19,6 +19,9 @@ FADE_AT = 2_000
 """Requests of the past above which it is halved, so that bets follow a drift."""
 PRIOR_REQUESTS = 50
 PRIOR_RATE = 0.01
+AIMED_WITHIN = (0.25, 0.50)
+"""Where a latency's promotion bets aim, wherever the past lies: so aimed they win at every share that both arms have in
+common, also once stable has drifted away from its quantiles. Aimed at 0.01 they lose while 0.2 of both are above."""
 LEAST_PAST = 30
 """Fewer requests of a tenant's own past, and the past of all tenants stands in."""
 
@@ -67,10 +70,20 @@ def usual_rate(name: str) -> float:
     return PRIOR_RATE if is_rate(name) else 1 - int(name.rpartition("-p")[2]) / 100
 
 
+def promotion_margin(name: str, policy: LivePolicy) -> float:
+    """Return how much worse, as a share of requests, a statistic must be shown not to be before a step is taken."""
+    return policy.promote_margin if is_rate(name) else policy.promote_latency_margin
+
+
 def aim(statistic: Statistic, expected: float) -> float:
     """Return stable's rate as the past tells it, smoothed; it aims the bets and cannot make them invalid."""
     count, bad = statistic.past
     return (bad + PRIOR_REQUESTS * expected) / (count + PRIOR_REQUESTS)
+
+
+def promotion_aim(name: str, rate: float) -> float:
+    """Return what the promotion bets of a statistic expect of both arms, where stable's past says `rate`."""
+    return rate if is_rate(name) else min(max(rate, AIMED_WITHIN[0]), AIMED_WITHIN[1])
 
 
 def after_block(old: Statistic, block: Block, rate: float, name: str, rules: Rules, *, promotes: bool) -> Statistic:
@@ -83,8 +96,9 @@ def after_block(old: Statistic, block: Block, rate: float, name: str, rules: Rul
         soft=sequential.harm_factors(block, rate, rules.margin(name), alternatives(name)),
         hard=sequential.harm_factors(block, rate, policy.hard_margin, sequential.HARD_ODDS) if is_rate(name) else None,
     )
-    if promotes and is_rate(name):
-        factors = sequential.promotion_factors(block, rate, policy.promote_margin)
+    if promotes:
+        expected, margin = promotion_aim(name, rate), promotion_margin(name, policy)
+        factors = sequential.promotion_factors(block, expected, margin)
         changed["promote"] = sequential.grown(old.promote or sequential.EQUAL_PRIOR, factors)
     changed |= {
         "past": _with_past(old, block.stable, block.stable_bad),

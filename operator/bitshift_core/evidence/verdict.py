@@ -12,15 +12,16 @@ from ..api.v1alpha1 import TenantStatus
 from . import sentences
 from .sequential import SMALLEST_WEALTH, hurt_by, promotion_growth
 from .state import METRIC_WEIGHTS, LivePolicy, LiveState, Statistic, Stratum
-from .statistic import aim, is_rate, statistic_names, usual_rate
+from .statistic import LATENCIES, RATES, aim, is_rate, promotion_aim, promotion_margin, statistic_names, usual_rate
 
 FALSE_NAMES = 0.10
 """Of the tenants that are named as hurt, the expected share that is not."""
 WORST = 10
 POOLED_SHARE = 0.5
 """Half the evidence is of all tenants pooled, half of single tenants: neither harm to all nor to one goes unseen."""
-PROMOTED_BY = tuple(metric for metric in METRIC_WEIGHTS if is_rate(metric))
-"""Rates must be shown not to be worse; of latencies it suffices that nothing speaks against them."""
+MEASURED_SHARE = 0.1
+"""Of a step's candidate requests; a latency that fewer of them have need not win it, or a step would wait for a handful
+of streams."""
 NOTHING_KNOWN = Statistic()
 
 
@@ -142,20 +143,43 @@ def _reason(state: LiveState, policy: LivePolicy, evidence: float, hurt: tuple[s
     return "EvidenceGrows" if needed else "EvidenceSuffices"
 
 
-def promotion_evidence(state: LiveState, metric: str) -> float:
-    """Return the evidence of this step against "worse by at least the promotion margin"."""
-    promote = state.pooled.statistics.get(metric, NOTHING_KNOWN).promote
+def promotion_evidence(state: LiveState) -> dict[str, float]:
+    """Return this step's evidence against "worse by at least the promotion margin", by metric that must win it.
+
+    A latency has as much as that of its quantiles of which least is known.
+    """
+    return {
+        metric: min(_promoted(state, name) for name in statistic_names(metric))
+        for metric in METRIC_WEIGHTS
+        if is_rate(metric) or (metric in state.edges and _measured_share(state, metric) >= MEASURED_SHARE)
+    }
+
+
+def _promoted(state: LiveState, name: str) -> float:
+    promote = state.pooled.statistics.get(name, NOTHING_KNOWN).promote
     return max(SMALLEST_WEALTH, sum(promote)) if promote else 1.0
+
+
+def _measured_share(state: LiveState, metric: str) -> float:
+    """Return the share of this step's candidate requests that have a latency; 1 before any was judged."""
+    rate = next(RATES[stage] for stage, name in LATENCIES.items() if name == metric)
+    requests, measured = (
+        state.pooled.statistics.get(name, NOTHING_KNOWN).candidate[0] for name in (rate, statistic_names(metric)[0])
+    )
+    return measured / requests if requests else 1.0
 
 
 def needed_requests(state: LiveState, policy: LivePolicy) -> int:
     """Return how many more candidate requests will probably win the step, if the candidate is as good as stable."""
     ratio = max(1, state.candidate_requests) / max(1, state.stable_requests)
     missing = [max(0, policy.minimum_requests - state.candidate_requests)]
-    for metric in PROMOTED_BY:
-        rate = aim(state.pooled.statistics.get(metric, NOTHING_KNOWN), usual_rate(metric))
-        gap = math.log(policy.threshold) - math.log(promotion_evidence(state, metric))
-        missing.append(math.ceil(max(0.0, gap) / promotion_growth(rate, policy.promote_margin, ratio)))
+    for metric in promotion_evidence(state):
+        share = 1.0 if is_rate(metric) else _measured_share(state, metric)
+        for name in statistic_names(metric):
+            rate = promotion_aim(name, aim(state.pooled.statistics.get(name, NOTHING_KNOWN), usual_rate(name)))
+            growth = share * promotion_growth(rate, promotion_margin(name, policy), ratio)
+            gap = math.log(policy.threshold) - math.log(_promoted(state, name))
+            missing.append(math.ceil(max(0.0, gap) / growth))
     return max(missing)
 
 
@@ -177,9 +201,7 @@ def _message(
         return f"{state.pooled.requests or state.stable_requests} stable requests observed before the first step"
     if reason == "NothingAgainst":
         return f"nothing speaks against the candidate in {counts}, judged by stable's past: no control runs beside it"
-    return sentences.progress(
-        counts, {metric: promotion_evidence(state, metric) for metric in PROMOTED_BY}, needed, policy
-    )
+    return sentences.progress(counts, promotion_evidence(state), needed, policy)
 
 
 def _worst(

@@ -165,6 +165,65 @@ def test_a_candidate_worse_by_the_promotion_margin_is_not_taken_a_step_further()
         assert not rollout.run(600, 0.2).may_advance
 
 
+def streaming(gap_ms: float = 30, streams: float = 1.0) -> Arm:
+    return Arm(errors=0.002, ttft_ms=100, gap_ms=gap_ms, streams=streams)
+
+
+def seconds_to_win(rollout: Rollout, weight: float, limit_seconds: int = 600) -> int | None:
+    """Return when the step was won, or None if it never was."""
+    for second in range(0, limit_seconds, rollout.tick):
+        verdict = rollout.run(rollout.tick, weight)
+        if verdict.roll_back:
+            return None
+        if verdict.may_advance:
+            return second
+    return None
+
+
+WIDE = LivePolicy(promote_margin=0.1)
+"""Rates win a step by some fifty requests, of which a latency's harm cannot be told yet."""
+
+
+@pytest.mark.parametrize("weight", [0.5, 0.9])
+@pytest.mark.parametrize("slower", [2, 10])
+def test_no_step_is_taken_by_rates_alone_while_tokens_come_slower(weight, slower):
+    for seed in range(3):
+        rollout = started(seed=seed, per_second=2, policy=WIDE, stable=streaming(), candidate=streaming(30 * slower))
+
+        assert seconds_to_win(rollout, weight) is None
+
+
+def test_latencies_as_good_as_stables_win_the_step_with_the_rates():
+    assert (
+        seconds_to_win(started(per_second=2, policy=WIDE, stable=streaming(), candidate=streaming()), 0.5) is not None
+    )
+
+
+@pytest.mark.parametrize("factor", [0.2, 2, 10])
+def test_a_drift_of_both_arms_away_from_the_quantiles_does_not_hold_a_step_up(factor):
+    rollout = started(per_second=2, policy=WIDE, stable=streaming(), candidate=streaming())
+    rollout.stable = rollout.candidate = streaming(30 * factor)
+
+    assert seconds_to_win(rollout, 0.5) is not None
+
+
+def test_a_handful_of_streams_does_not_hold_a_step_up():
+    few = streaming(streams=0.04)
+    rollout = started(per_second=2, policy=WIDE, stable=few, candidate=few)
+    rollout.state = rollout.state.model_copy(update={"edges": {"itl": (70, 80, 90, 100)}})
+
+    assert seconds_to_win(rollout, 0.5) is not None
+
+
+def test_a_step_says_what_its_latencies_still_need():
+    rollout = started(per_second=2, policy=WIDE, stable=streaming(), candidate=streaming())
+
+    verdict = rollout.run(20, 0.5)
+
+    assert "no rate is worse by 10 points or more, no latency by 25: errors " in verdict.message
+    assert ", itl " in verdict.message and verdict.needed_requests > 0
+
+
 def test_no_requests_are_neither_success_nor_failure():
     rollout = started(per_second=0.0)
 
