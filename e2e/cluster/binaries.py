@@ -1,4 +1,4 @@
-"""Kubernetes, etcd, CoreDNS and Prometheus, built from Go modules alone; a stamp beside them says what from."""
+"""Kubernetes, etcd, CoreDNS, Prometheus and containerd, built from Go modules alone; a stamp beside them says what from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from e2e.cluster import packages
 from e2e.cluster.commands import ClusterError, retried, run, step
 from e2e.cluster.settings import (
+    CONTAINERD_VERSION,
     COREDNS_VERSION,
     ETCD_VERSION,
     GATEWAY_API_VERSION,
@@ -36,6 +37,7 @@ STAGES = ("node/fast", "pod/fast")
 COREDNS = "github.com/coredns/coredns"
 GO_LANGUAGE = "{}.{}.0".format(*OLDEST_GO)
 KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubelet")
+CONTAINERD_PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr")
 DNS_PLUGINS = ("cache", "errors", "health", "kubernetes", "loop", "ready")
 
 
@@ -112,6 +114,17 @@ def coredns_main() -> str:
     return "package main\n\nimport (\n\t" + "\n\t".join(imports) + "\n)\n\nfunc main() { coremain.Run() }\n"
 
 
+def containerd() -> Build:
+    """Return the build of the node's container runtime, which asks for other versions than Kubernetes does."""
+    package = "github.com/containerd/containerd/v2"
+    module = gomod(
+        tools=[f"{package}/cmd/{program}" for program in CONTAINERD_PROGRAMS],
+        requires=[f"{package} v{CONTAINERD_VERSION}"],
+    )
+    said = f"-X {package}/version.Version=v{CONTAINERD_VERSION}"  # kubelets tell it, and without it nobody knows
+    return Build("containerd", CONTAINERD_PROGRAMS, module, "first time: about 2 minutes", flags=f"-s -w {said}")
+
+
 def kwok() -> Build:
     """Return the build of kwok, which only the tests of placement need."""
     package = "sigs.k8s.io/kwok"
@@ -142,7 +155,8 @@ def gomod(*, tools: Sequence[str] = (), requires: Sequence[str] = (), replaces: 
 
 def build_all(paths: Paths) -> None:
     """Build what the cluster runs where it is missing or was built from something else."""
-    ensure_built(cluster(), paths)
+    for build in (cluster(), containerd()):
+        ensure_built(build, paths)
     if not paths.crds.exists():
         with step("fetch the Gateway API's resource definitions"):
             copy_crds(paths)

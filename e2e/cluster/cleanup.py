@@ -13,12 +13,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from e2e.cluster import processes
+from e2e.cluster import node, processes
 from e2e.cluster.commands import run, succeeds, wait_until
 from e2e.cluster.settings import NODE_ADDRESS, POD_RANGE, Paths
 
 ACTIVE = Path("/run/bitshift-e2e.state")  # names the state folder whose cluster this machine runs; gone after a boot
-OBJECTS = ("etcd", "kubelet", "pod-logs", "pod-addresses", "volume-plugins", "cni")
+OBJECTS = ("etcd", "kubelet", "pod-logs", "pod-addresses", "volume-plugins", "cni", "registries")
 KEPT = ("containerd", "images.json", "pki", "kubeconfig")
 END_SECONDS = 10.0
 
@@ -54,7 +54,7 @@ def remove_containers(paths: Paths) -> None:
     for name in ("kubelet", "kube-controller-manager"):  # they would start new ones meanwhile
         if name in recorded and recorded[name].is_alive:
             processes.end(recorded[name])
-    ctr = ("ctr", "-a", paths.containerd_socket, "-n", "k8s.io")
+    ctr = node.ctr(paths)
     if tasks := run(*ctr, "tasks", "ls", "-q").split():
         for task in tasks:
             succeeds(*ctr, "tasks", "kill", "-s", "SIGKILL", task)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import builder, preflight
+from e2e.cluster import builder, node, preflight
 from e2e.cluster.commands import ClusterError, retried, run, step
 from e2e.cluster.settings import COREDNS_VERSION, KUBERNETES_VERSION, PROMETHEUS_VERSION, TRAEFIK_VERSION, Paths
 
@@ -202,7 +202,7 @@ def imported(paths: Paths) -> dict[str, str]:
 
 def import_all(paths: Paths, archives: Iterable[Path]) -> None:
     """Bring archives into the node's containerd, unless that very archive is there."""
-    ctr = ("ctr", "-a", paths.containerd_socket, "-n", "k8s.io", "images")
+    ctr = (*node.ctr(paths), "images")
     known, there = imported(paths), set(run(*ctr, "ls", "-q").split())
     for file in archives:
         image = builder.name_in(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import yaml
@@ -20,13 +21,19 @@ def start_containerd(paths: Paths) -> None:
     config = paths.state / "containerd.toml"
     config.write_text(containerd_config(paths))
     write_network(paths)
-    processes.ensure(paths, "containerd", ["containerd", "-c", config])
+    ours_first = ("env", f"PATH={paths.bin}:{os.environ['PATH']}")  # it takes its shim from there
+    processes.ensure(paths, "containerd", [*ours_first, paths.bin / "containerd", "-c", config])
 
     def answers() -> bool:
         processes.must_live(paths, "containerd")
-        return succeeds("ctr", "-a", paths.containerd_socket, "version", timeout_seconds=10)
+        return succeeds(*ctr(paths), "version", timeout_seconds=10)
 
     wait_until(answers, "containerd answers on its socket", seconds=START_SECONDS)
+
+
+def ctr(paths: Paths) -> tuple[str | Path, ...]:
+    """Return containerd's own client, among the images and containers of pods."""
+    return (paths.bin / "ctr", "-a", paths.containerd_socket, "-n", "k8s.io")
 
 
 def write_once(path: Path, text: str) -> None:
@@ -67,9 +74,9 @@ def prepare_addresses() -> None:
 
 
 def containerd_config(paths: Paths) -> str:
-    """Return containerd's configuration, in the version that 1.6 and 2.x both read."""
+    """Return containerd's configuration."""
     root = paths.state / "containerd"
-    return f"""version = 2
+    return f"""version = 3
 root = "{root}/root"
 state = "{root}/state"
 [grpc]
@@ -78,12 +85,16 @@ state = "{root}/state"
   address = "{paths.containerd_socket}.ttrpc"
 [plugins."io.containerd.internal.v1.opt"]
   path = "{root}/opt"
-[plugins."io.containerd.grpc.v1.cri"]
+[plugins."io.containerd.cri.v1.images"]
+  [plugins."io.containerd.cri.v1.images".pinned_images]
+    sandbox = "{PAUSE_IMAGE}"
+  [plugins."io.containerd.cri.v1.images".registry]
+    config_path = "{paths.registries}"
+[plugins."io.containerd.cri.v1.runtime"]
   # Where CAP_SYS_RESOURCE is missing, runc dies without this: "can't get final child's PID from pipe".
   restrict_oom_score_adj = true
-  sandbox_image = "{PAUSE_IMAGE}"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{cni_plugins()}"
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{cni_plugins()}"]
     conf_dir = "{paths.state / "cni"}"
 """
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.cluster.commands import ClusterError, retried, run, step
@@ -15,7 +12,6 @@ from e2e.cluster.settings import HELM_VERSION, OLDEST_GO, TRAEFIK_VERSION, Paths
 
 # A file that shows that a package is there, whoever installed it: an engine installed another way is left alone.
 DEBIAN_PACKAGES = {
-    "containerd": ("/usr/bin/containerd",),
     "runc": ("/usr/sbin/runc", "/usr/bin/runc"),
     "containernetworking-plugins": ("/usr/lib/cni/ptp",),
     "nftables": ("/usr/sbin/nft",),
@@ -30,8 +26,6 @@ DEBIAN_PACKAGES = {
     "git": ("/usr/bin/git",),
     "make": ("/usr/bin/make",),
 }
-SERVICES = ("containerd",)  # Debian starts these on installation; ours run under our own configuration
-NO_START = "#!/bin/sh\n# Written by `python -m e2e.cluster up` while it installs packages.\nexit 101\n"
 
 
 def missing_packages() -> list[str]:
@@ -57,35 +51,14 @@ def install(paths: Paths) -> None:
 
 
 def install_debian_packages(names: list[str], paths: Paths) -> None:
-    """Install packages without letting their services start, now or at the next boot."""
+    """Install packages; none of them is a service."""
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     log = paths.log / "packages.log"
-    with services_held_back(name for name in SERVICES if name in names):
-        retried(3, lambda: run("apt-get", "update", "-q", log=log, env=quiet))
-        command = ("apt-get", "install", "-q", "-y", "--no-install-recommends", *names)
-        retried(3, lambda: run(*command, log=log, env=quiet))
+    retried(3, lambda: run("apt-get", "update", "-q", log=log, env=quiet))
+    command = ("apt-get", "install", "-q", "-y", "--no-install-recommends", *names)
+    retried(3, lambda: run(*command, log=log, env=quiet))
     if missing := missing_packages():
         raise ClusterError(f"Debian's packages were installed, yet {', '.join(missing)} did not bring what it should.")
-
-
-@contextmanager
-def services_held_back(names: Iterator[str]) -> Iterator[None]:
-    """Keep the package system from starting services, as Debian's own policy file foresees."""
-    units = Path("/etc/systemd/system")
-    for name in names:
-        units.mkdir(parents=True, exist_ok=True)
-        if not os.path.lexists(units / f"{name}.service"):
-            (units / f"{name}.service").symlink_to("/dev/null")
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text(NO_START)
-        policy.chmod(0o755)
-    try:
-        yield
-    finally:
-        if ours:
-            policy.unlink(missing_ok=True)
 
 
 def install_python_tool(paths: Paths, program: str, requirement: str, *, wanted: bool) -> None:

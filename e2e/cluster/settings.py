@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-KUBERNETES_VERSION = "1.35.4"  # the last line that still takes Debian 12's containerd 1.6
+KUBERNETES_VERSION = "1.35.4"
+CONTAINERD_VERSION = "2.2.9"  # Debian 12 has 1.6, which mounts no images
 ETCD_VERSION = "3.6.5"
 COREDNS_VERSION = "1.13.1"
 HELM_VERSION = "3.17.3.post1"  # of the Python package that ships it
@@ -83,6 +84,11 @@ class Paths:
     def kubeconfig(self) -> Path:
         """The administrator's way in."""
         return self.state / "kubeconfig"
+
+    @property
+    def registries(self) -> Path:
+        """How containerd reaches registries, a folder for each; none is known unless a test makes one."""
+        return self.state / "registries"
 
     @property
     def containerd_socket(self) -> Path:

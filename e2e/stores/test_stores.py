@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from e2e.cluster import Cluster
 from e2e.demo.scenes import NAMESPACE
-from e2e.demo.target import get
+from e2e.demo.target import OwnCluster, get
 from e2e.models import model_file
 from e2e.steps import Model, Status, manifest, stable_answers
 from e2e.stores.conftest import AUTHORITIES, DOCKER_LOGIN, Stores, secret_name
@@ -28,6 +29,7 @@ REFUSALS = {
     ("s3", WRONG): ("ArtifactForbidden", ("may not be read", "The AWS_SECRET_ACCESS_KEY in `spec.sources.secret`")),
 }  # fmt: skip
 """The reason, and words of the sentence."""
+BY_NODES_TOO = {"configMap": AUTHORITIES, "nodesTrust": True}
 STARTS_SECONDS = 180
 """Facts, a fetch of 90 MB, a start on two shared cores, an answer."""
 
@@ -40,9 +42,9 @@ def model(cluster: Cluster, stores: Stores) -> Iterator[Model]:
     made.gone()
 
 
-def a_spec(address: str, secret: str = "", *, serving: dict[str, Any] | None = None, **sources: str) -> dict[str, Any]:
+def a_spec(address: str, secret: str = "", *, serving: dict[str, Any] | None = None, **sources: Any) -> dict[str, Any]:
     """A spec that judges only; its one rung lies in a store."""
-    credentials = {"secret": secret} if secret else {}
+    credentials: dict[str, Any] = {"secret": secret} if secret else {}
     return {
         "stable": {"service": "chat"},
         "serving": {"extraArgs": ["--threads", "1"]} | (serving or {}),
@@ -74,12 +76,17 @@ def is_refused(status: Status) -> bool:
     return any(rung["state"] == "Refused" for rung in status.get("rungs") or [])
 
 
+def release_pods(cluster: Cluster, revision: str) -> list[dict[str, Any]]:
+    chosen = f"bitshift.dev/revision={revision},bitshift.dev/role=release"
+    found: list[dict[str, Any]] = get(cluster, "pods", "-n", NAMESPACE, "-l", chosen)["items"]
+    return found
+
+
 def last_words_of_fetches(cluster: Cluster, revision: str) -> list[dict[str, str]]:
     """Return what the init containers of a release's pods ended with, those that run still left out."""
-    pods = get(cluster, "pods", "-n", NAMESPACE, "-l", f"bitshift.dev/revision={revision},bitshift.dev/role=release")
     ended = [
         container["state"]["terminated"]
-        for pod in pods["items"]
+        for pod in release_pods(cluster, revision)
         for container in pod["status"].get("initContainerStatuses") or []
         if "terminated" in container["state"]
     ]
@@ -204,8 +211,53 @@ def test_bytes_that_are_not_those_that_the_store_promised_are_refused_when_they_
     assert stable(cluster) == before and stable_answers(cluster)
 
 
-def test_a_model_in_an_image_is_fetched_where_the_node_mounts_none(cluster: Cluster, stores: Stores, model: Model):
+@pytest.fixture
+def node_trusts(cluster: OwnCluster, stores: Stores) -> Iterator[None]:
+    """The node's container runtime knows who vouches for the registry, for a while."""
+    host = stores.oci.host
+    folder = cluster.paths.registries / host
+    folder.mkdir(parents=True)
+    reached = f'server = "https://{host}"\n[host."https://{host}"]\n  ca = "{stores.oci.trust.authority}"\n'
+    (folder / "hosts.toml").write_text(reached)
+    yield
+    shutil.rmtree(folder)
+
+
+def test_a_model_in_an_image_is_mounted_where_nodes_trust_its_registry(
+    cluster: Cluster, stores: Stores, model: Model, node_trusts: None
+):
     put = push_image(cluster.paths, stores.oci, "served", model_file("Q2_K"))
+    model.given(a_spec(put.address, DOCKER_LOGIN, caBundle=BY_NODES_TOO))
+
+    rung = answering(model)
+
+    (pod,) = release_pods(cluster, rung["revision"])
+    assert rung["artifact"] == put.pinned
+    assert "initContainers" not in pod["spec"]
+    images = [volume["image"]["reference"] for volume in pod["spec"]["volumes"] if "image" in volume]
+    assert images == [put.pinned.removeprefix("oci://").removesuffix(f"/{INSIDE}")]
+
+
+def test_a_model_in_an_image_that_the_node_cannot_pull_is_named_with_both_ways_out(
+    cluster: Cluster, stores: Stores, model: Model
+):
+    before, put = stable(cluster), push_image(cluster.paths, stores.oci, "untrusted", model_file("Q4_K_M"))
+    model.given(a_spec(put.address, DOCKER_LOGIN, caBundle=BY_NODES_TOO))
+
+    status = model.comes_to(
+        lambda status: "cannot be pulled" in str(status), seconds=STARTS_SECONDS, called="told that it cannot be pulled"
+    )
+
+    said = json.dumps(status)
+    assert put.pinned.removeprefix("oci://").removesuffix(f"/{INSIDE}") in said
+    assert "certificate" in said and "`sources.secret`" in said and "`sources.cacheClaim`" in said
+    assert stable(cluster) == before and stable_answers(cluster)
+
+
+def test_a_model_in_an_image_is_fetched_where_nodes_do_not_trust_its_registry(
+    cluster: Cluster, stores: Stores, model: Model
+):
+    put = push_image(cluster.paths, stores.oci, "fetched", model_file("Q2_K"))
     model.given(a_spec(put.address, DOCKER_LOGIN))
 
     rung = answering(model)

@@ -162,6 +162,8 @@ class CaBundle(ApiObject):
 
     config_map: Annotated[str, Field(min_length=1, max_length=253)]
     key: Annotated[str, Field(min_length=1, max_length=253)] = "ca.crt"
+    nodes_trust: bool = False
+    """Container runtimes of all nodes trust these authorities as well, so an image is mounted rather than fetched."""
 
 
 class Rung(ApiObject):

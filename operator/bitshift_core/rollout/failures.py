@@ -32,11 +32,7 @@ def failure_of(
     for container, rules, may_end in (*initial, *serving):
         waiting = container.get("state", {}).get("waiting") or {}
         if waiting.get("reason") in IMAGE_REASONS:
-            return Failure(
-                "ImageCannotBePulled",
-                f"The image '{container.get('image')}' cannot be pulled: {_tail(waiting.get('message', ''))} "
-                "Check `serving.image`, or the pull secret of the namespace's default service account.",
-            )
+            return _not_pulled(pod, container, waiting.get("message", ""))
         died = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated")
         if died and not is_ready(pod) and (died.get("exitCode") or not may_end):
             said = "" if may_end else log.previous
@@ -45,6 +41,23 @@ def failure_of(
             message = f"The container cannot be created: {_tail(waiting.get('message', ''))}"
             return Failure("ContainerCannotBeCreated", message)
     return None
+
+
+def _not_pulled(pod: Manifest, container: Manifest, said: str) -> Failure:
+    """Return which image is missing: kubelets blame the container also where it is one that they were to mount."""
+    volumes = [
+        volume["image"]["reference"] for volume in (pod.get("spec") or {}).get("volumes") or [] if "image" in volume
+    ]
+    image = next((reference for reference in volumes if reference in said), "")
+    mend = "Check `serving.image`, or the pull secret of the namespace's default service account."
+    if image:
+        mend = (
+            "Let the nodes reach and trust its registry, with a login in `sources.secret` as `.dockerconfigjson`; "
+            "or name a `sources.cacheClaim`, and pods fetch it instead."
+        )
+    return Failure(
+        "ImageCannotBePulled", f"The image '{image or container.get('image')}' cannot be pulled: {_tail(said)} {mend}"
+    )
 
 
 def _death(container: Manifest, died: Manifest, log: str, rules: EngineLines, *, may_quote: bool) -> Failure:

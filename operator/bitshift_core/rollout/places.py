@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ..api.v1alpha1 import CaBundle
 from ..artifact.facts import ArtifactFacts
 from ..fit.engines import version_of
 from . import names
@@ -53,11 +54,14 @@ def beside_place(uri: str, volume: str, *, file: str = "", digest: str = "", cac
     return _placed(uri, volume, f"{BESIDE_MOUNT}/{volume}", file, digest, cache_claim)
 
 
-def mounted(place: Place, facts: ArtifactFacts, node_infos: Iterable[Mapping[str, str]]) -> Place:
-    """Return the place with its image as a volume, where it is an image and all nodes' runtimes mount such."""
+def mounted(
+    place: Place, facts: ArtifactFacts, node_infos: Iterable[Mapping[str, str]], bundle: CaBundle | None
+) -> Place:
+    """Return the place with its image as a volume, where it is an image and all nodes' runtimes pull and mount such."""
     found, infos = _IMAGE.match(place.uri), list(node_infos)
     fetched_here = place.fetch_to and not place.claim
-    if not (found and fetched_here and facts.mountable and infos and all(map(_mounts_images, infos))):
+    pulled = facts.mountable and (bundle is None or bundle.nodes_trust)
+    if not (found and fetched_here and pulled and infos and all(map(_mounts_images, infos))):
         return place
     return replace(place, image=found["image"], folder=found["folder"] or "")
 

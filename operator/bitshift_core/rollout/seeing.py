@@ -204,7 +204,8 @@ def _known_release(
     if facts.moved:
         fit = replace(fit, message=f"{fit.message} {facts.moved}")
     sealed = seal(snapshot.name, rung, resolved, profile, facts, fit.needed_bytes)
-    places = (mounted(resolved.places[0], facts, snapshot.node_infos), *resolved.places[1:])
+    model, *others = resolved.places
+    places = (mounted(model, facts, snapshot.node_infos, spec.sources.ca_bundle), *others)
     resolved = replace(resolved, places=places)
     pods = pods_named(snapshot, revision, runtime=runtime)
     kept = kept_by(resolved, facts, fit, pods.report)

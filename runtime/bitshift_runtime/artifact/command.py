@@ -25,7 +25,7 @@ from .inspect import inspect
 from .location import TREES, source_of, tree_of
 from .oci import OciSource
 from .progress import Printed
-from .source import CA_FILE, http_client
+from .source import http_client
 from .spans import SpanSource
 
 FACTS_KEY, ADAPTER_KEY, ERROR_KEY, READ_AT_KEY = "facts.json", "adapter.json", "error.json", "readAt"
@@ -94,11 +94,8 @@ def read_facts(
         raise ArtifactError("ArtifactUnreadable", f"{uri} cannot be read: {error.strerror or error}.") from error
     if digest and found.weights_digest not in ("", digest):
         raise ArtifactError("DigestMismatch", f"{uri} has {found.weights_digest}, not {digest} as asked for.")
-    knows_more_authorities = bool(os.environ.get(CA_FILE))  # than nodes do, which would have to pull the image
-    told = {
-        "weights_digest": found.weights_digest or digest,
-        "mountable": isinstance(source, OciSource) and source.mountable and not knows_more_authorities,
-    }
+    mountable = isinstance(source, OciSource) and source.mountable
+    told = {"weights_digest": found.weights_digest or digest, "mountable": mountable}
     return found.model_copy(update=pinned | told | {"moved": moved(uri, pinned.get("pinned_uri", ""), last)})
 
 

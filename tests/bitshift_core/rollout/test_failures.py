@@ -87,6 +87,17 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_way_out():
     assert "'engine:1'" in failure.message and "not found" in failure.message and "`serving.image`" in failure.message
 
 
+def test_a_model_in_an_image_that_nodes_cannot_pull_is_named_in_place_of_the_engines_image():
+    said = 'Back-off pulling image "host/m@sha256:ab": tls: failed to verify certificate'
+    pod = a_pod(a_container({"waiting": {"reason": "ImagePullBackOff", "message": said}}), ready=False)
+    pod["spec"] = {"volumes": [{"name": "models", "image": {"reference": "host/m@sha256:ab"}}]}
+    failure = failure_of(pod)
+
+    assert failure.reason == "ImageCannotBePulled"
+    assert "'host/m@sha256:ab'" in failure.message and "failed to verify" in failure.message
+    assert "`sources.secret`" in failure.message and "`serving.image`" not in failure.message
+
+
 def test_bytes_with_another_digest_are_told_with_both():
     wanted, found = "sha256:" + "a" * 64, "sha256:" + "b" * 64
     said = f'{{"reason": "DigestMismatch", "message": "m.gguf (12 bytes) has {found}, not {wanted} as asked for."}}'

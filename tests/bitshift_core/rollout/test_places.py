@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from bitshift_core.api.v1alpha1 import CaBundle
 from bitshift_core.rollout.places import model_place, mounted
 from tests.builders import some_facts
 
@@ -34,7 +35,7 @@ def an_image(folder="/chat"):
 
 def test_an_image_is_mounted_where_every_node_can_and_the_engine_is_told_the_same():
     place, facts = an_image()
-    found = mounted(place, facts, [NEW, NEW | {"containerRuntimeVersion": "cri-o://1.34.0"}])
+    found = mounted(place, facts, [NEW, NEW | {"containerRuntimeVersion": "cri-o://1.34.0"}], None)
 
     assert (found.image, found.folder) == (IMAGE, "chat")
     assert replace(found, image="", folder="") == place
@@ -52,13 +53,20 @@ def test_an_image_is_mounted_where_every_node_can_and_the_engine_is_told_the_sam
 def test_one_node_that_cannot_has_it_fetched_everywhere(old):
     place, facts = an_image()
 
-    assert mounted(place, facts, [NEW, NEW | old]) == place
+    assert mounted(place, facts, [NEW, NEW | old], None) == place
 
 
 def test_what_is_no_image_lies_in_a_cache_or_meets_unknown_nodes_is_fetched():
     place, facts = an_image()
 
-    assert mounted(place, facts, []) == place
-    assert mounted(place, facts.model_copy(update={"mountable": False}), [NEW]) == place
+    assert mounted(place, facts, [], None) == place
+    assert mounted(place, facts.model_copy(update={"mountable": False}), [NEW], None) == place
     cached = model_place("oci://registry.example/team/m:v1", facts, cache_claim="cache")
-    assert mounted(cached, facts, [NEW]) == cached
+    assert mounted(cached, facts, [NEW], None) == cached
+
+
+def test_an_image_that_only_the_pods_can_trust_is_fetched():
+    place, facts = an_image()
+
+    assert mounted(place, facts, [NEW], CaBundle(config_map="ours")) == place
+    assert mounted(place, facts, [NEW], CaBundle(config_map="ours", nodes_trust=True)).image == IMAGE

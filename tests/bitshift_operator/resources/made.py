@@ -29,7 +29,7 @@ def a_release(
         spec, spec.ladder[0], name="chat", runtime=runtime, profile=profile, stable=None, facts=facts, beside=beside
     )
     if nodes:
-        found = replace(found, places=(mounted(found.places[0], facts, nodes),))
+        found = replace(found, places=(mounted(found.places[0], facts, nodes, access.ca_bundle),))
     return deployment.release(
         OWNER, REVISION, seal("chat", spec.ladder[0], found, profile, facts, 10**9), found, profile,
         affinity=affinity, runtime_image=IMAGE["image"], pull_policy="IfNotPresent", start_seconds=90, drain_seconds=20,

@@ -4,7 +4,6 @@ import hashlib
 import json
 
 import pytest
-import trustme
 from click.testing import CliRunner
 
 from bitshift_core.artifact.adapter import AdapterFacts
@@ -122,16 +121,12 @@ def test_a_model_is_fetched_as_a_folder(tmp_path, termination, monkeypatch):
     assert (tmp_path / "artifact" / "m.gguf").read_bytes() == GGUF
 
 
-@pytest.mark.parametrize("bundle", [False, True])
-def test_an_image_is_mountable_where_nodes_trust_its_registry_too(bundle, tmp_path, patched, termination, monkeypatch):
-    if bundle:
-        trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.crt"))
-        monkeypatch.setenv("BITSHIFT_CA_FILE", str(tmp_path / "ca.crt"))
+def test_an_image_is_told_to_be_mountable(patched, termination):
     with Registry().started() as registry:
         registry.push("v1", [(tar({"m.gguf": GGUF}), TAR, "")])
         run("facts", "--uri", f"{registry.address}:v1", "--config-map", "facts-1")
 
-    assert ArtifactFacts.model_validate_json(patched["facts-1"]["facts.json"]).mountable is not bundle
+    assert ArtifactFacts.model_validate_json(patched["facts-1"]["facts.json"]).mountable
 
 
 def test_an_adapter_is_told_from_a_model(tmp_path, patched, termination):
