@@ -100,7 +100,7 @@ def cluster() -> Build:
         "cluster",
         (*KUBERNETES_PROGRAMS, "etcd", "prometheus", "coredns"),
         module,
-        hint="Kubernetes, etcd, Prometheus and CoreDNS; first time: about 10 minutes on 2 cores",
+        hint="Kubernetes, etcd, Prometheus and CoreDNS; first time: 10 to 20 minutes on 2 cores",
         flags=flags,
         tags="remove_all_sd,enable_kubernetes_sd",
         renamed={"server": "etcd"},
