@@ -69,7 +69,12 @@ def faulty_release(attempt: int) -> dict[str, Any]:
         "traffic": {
             "route": "chat",
             "steps": [{"name": "all", "tenantsPercent": 100, "weightPercent": 50}],
-            "evidence": {"errorRatePpm": 50_000, "promoteMarginPpm": 200_000, "latencyMarginPercent": 100},
+            "evidence": {
+                "errorRatePpm": 50_000,
+                "promoteMarginPpm": 200_000,
+                "promoteLatencyPoints": 40,
+                "latencyMarginPercent": 100,
+            },
             "holdSeconds": 600 + attempt,
             "drainSeconds": 10,
         },

@@ -28,12 +28,13 @@ GATES = {
 TRAFFIC = {
     "route": "chat",
     "steps": [
-        {"name": "half", "tenantsPercent": 50, "weightPercent": 80},
-        {"name": "all", "tenantsPercent": 100, "weightPercent": 80},
+        {"name": "half", "tenantsPercent": 50, "weightPercent": 60},
+        {"name": "all", "tenantsPercent": 100, "weightPercent": 60},
     ],
     "evidence": {
         "errorRatePpm": 50_000,
         "promoteMarginPpm": 300_000,
+        "promoteLatencyPoints": 40,
         "latencyMarginPercent": 400,
         "stepDeadlineSeconds": 600,
     },

@@ -306,7 +306,9 @@ class LiveEvidence(ApiObject):
     margin_ppm: PartsPerMillion = 3_000
     """How much worse a rate may be before it counts as worse (soft tier)."""
     promote_margin_ppm: Annotated[int, Field(ge=1_000, le=500_000)] = 20_000
-    """A step is taken when rates worse by this much are excluded, and latencies with 25 points more slow requests."""
+    """A step is taken when rates worse by this much are excluded."""
+    promote_latency_points: Annotated[int, Field(ge=5, le=50)] = 25
+    """And when it is excluded that so many more of 100 requests are slower than one of stable's latency quantiles."""
     latency_margin_percent: Annotated[int, Field(ge=1, le=1_000)] = 5
     """How much slower TTFT and ITL may be before they count as worse."""
     step_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 3_600

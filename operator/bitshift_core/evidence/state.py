@@ -39,8 +39,7 @@ class LivePolicy(ApiObject):
     """How much worse a rate may be before it counts as worse, as a share of requests."""
     promote_margin: Annotated[float, Field(gt=0, lt=1)] = 0.02
     promote_latency_margin: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """How many more requests, as a share of them, may be slower than one of stable's latency quantiles: a slowdown too
-    small to be excluded soon is what the tests of harm are for."""
+    """How many more requests, as a share of them, may be slower than one of stable's latency quantiles."""
     latency_margin: Annotated[float, Field(ge=0)] = 0.05
     """How much slower a latency may be, as a ratio."""
     hard_margin: Annotated[float, Field(ge=0, lt=1)] = 0.20
@@ -64,6 +63,7 @@ class LivePolicy(ApiObject):
             error_rate=evidence.error_rate_ppm / 1e6,
             margin=evidence.margin_ppm / 1e6,
             promote_margin=evidence.promote_margin_ppm / 1e6,
+            promote_latency_margin=evidence.promote_latency_points / 100,
             latency_margin=evidence.latency_margin_percent / 100,
             steps=steps,
         )

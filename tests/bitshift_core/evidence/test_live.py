@@ -215,6 +215,16 @@ def test_a_handful_of_streams_does_not_hold_a_step_up():
     assert seconds_to_win(rollout, 0.5) is not None
 
 
+def test_streams_of_one_arm_wait_for_the_other_arms_where_tenants_stream_now_and_then():
+    now_and_then, tenants = streaming(streams=0.3), [f"t{number}" for number in range(12)]
+    for seed in range(3):
+        rollout = started(
+            seed=seed, per_second=2, policy=WIDE, stable=now_and_then, candidate=now_and_then, tenants=tenants
+        )
+
+        assert seconds_to_win(rollout, 0.8, limit_seconds=700) is not None
+
+
 def test_a_step_says_what_its_latencies_still_need():
     rollout = started(per_second=2, policy=WIDE, stable=streaming(), candidate=streaming())
 
@@ -402,6 +412,8 @@ def test_edges_are_the_bins_of_a_latency():
 
 
 def test_the_policy_is_what_the_user_asked_for():
-    policy = LivePolicy.from_evidence(LiveEvidence(margin_ppm=5_000, latency_margin_percent=10), steps=4)
+    said = LiveEvidence(margin_ppm=5_000, latency_margin_percent=10, promote_latency_points=40)
+    policy = LivePolicy.from_evidence(said, steps=4)
 
     assert (policy.margin, policy.latency_margin, policy.threshold, policy.steps) == (0.005, 0.1, 100, 4)
+    assert (policy.promote_margin, policy.promote_latency_margin) == (0.02, 0.4)
