@@ -127,7 +127,7 @@ def end(
     )
     console.print(
         "Loosened to be quick on two cores: quality margins of 20 and 12 points; load up to ten times slower allowed, in the "
-        "second rollout 20 s to the first token; replies of 8 tokens; live evidence at an error rate of 5 % and a promotion margin of 20 points; hold 10 s. The defaults are stricter."
+        "second rollout 20 s to the first token; replies of 8 tokens; live evidence at an error rate of 5 % and promotion margins of 20 points (latencies: 40); hold 10 s. The defaults are stricter."
     )
     page = report.write(work / "report.html", users.seen(), story, (first, second))
     console.print(f"Report: {page}\nThe whole demo took {seconds / 60:.1f} minutes. The cluster stays up; try next:")
