@@ -92,8 +92,8 @@ def absorb(stratum: Stratum, pooled: Stratum, chunk: Chunk, rules: Rules) -> tup
     if not rules.in_play:
         return _remembering(closed, stage, stable), _remembering(pooled, stage, stable)
     if candidate[0] and stable[0]:
-        if chunk.last_second - opened < PENDING_SECONDS:
-            closed = _waiting(closed, stage, *_unmatched(candidate, stable), opened)
+        if bool(candidate[2]) != bool(stable[2]) and chunk.last_second - opened < PENDING_SECONDS:
+            closed = _waiting(closed, stage, _latencies_of(candidate), _latencies_of(stable), opened)
         return _judged(closed, pooled, stage, (candidate, stable), rules, fresh=opened >= rules.began)
     alone = not rules.concurrent or chunk.last_second - stratum.control_seen >= NO_CONTROL_SECONDS
     if candidate[0] and alone and has_past(pooled.statistics.get(RATES[stage])):
@@ -125,11 +125,9 @@ def _with_pending(stratum: Stratum, chunk: Chunk) -> tuple[Tally, Tally, int]:
     return added(candidate, chunk.candidate), added(stable, chunk.stable), opened
 
 
-def _unmatched(candidate: Tally, stable: Tally) -> tuple[Tally, Tally]:
-    """Return the latencies that only one arm has: of a tenant who streams now and then few blocks would have both."""
-    if bool(candidate[2]) == bool(stable[2]):
-        return NOTHING, NOTHING
-    return (0, 0, *candidate[2:]), (0, 0, *stable[2:])
+def _latencies_of(arm: Tally) -> Tally:
+    """Return what waits where only one arm has latencies: of a tenant who streams now and then few blocks have both."""
+    return (0, 0, *arm[2:])
 
 
 def _waiting(stratum: Stratum, stage: Stage, candidate: Tally, stable: Tally, opened: int) -> Stratum:
