@@ -34,7 +34,7 @@ TRAFFIC = {
     "evidence": {
         "errorRatePpm": 50_000,
         "promoteMarginPpm": 300_000,
-        "promoteLatencyPoints": 40,
+        "promoteLatencyPoints": 50,
         "latencyMarginPercent": 400,
         "stepDeadlineSeconds": 600,
     },
